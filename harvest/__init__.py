@@ -1,0 +1,38 @@
+"""A table of endpoints goes in, the same table comes back with a response or an error on every row.
+
+>>> import harvest
+>>> frame = harvest.fetch_frame(df)                                        # doctest: +SKIP
+"""
+
+from harvest import accessor as _accessor  # noqa: F401  (registers `frame.harvest`)
+from harvest._version import __version__
+from harvest.calls import Call
+from harvest.errors import ErrorKind, HarvestError, Interrupted, UsageError
+from harvest.harvester import Harvester, last
+from harvest.options import Pace, Retry, Timeout
+from harvest.outcomes import Outcome, Summary
+from harvest.progress import Progress
+from harvest.runner import run
+from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter
+
+__all__ = [
+    "Call",
+    "ErrorKind",
+    "HarvestError",
+    "Harvester",
+    "Interrupted",
+    "Outcome",
+    "Pace",
+    "Progress",
+    "Retry",
+    "Summary",
+    "Timeout",
+    "UsageError",
+    "__version__",
+    "afetch_frame",
+    "fetch_batches",
+    "fetch_frame",
+    "fetch_iter",
+    "last",
+    "run",
+]

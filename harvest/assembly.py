@@ -1,0 +1,105 @@
+"""Outcomes, which come in any order, back into the order of their rows, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from harvest import frames
+from harvest.errors import ErrorKind
+from harvest.outcomes import Outcome
+
+Slice = tuple[int, list[pa.RecordBatch], list[tuple[object, ...] | None]]
+"""First row, the result columns, and the selected values of each row."""
+
+
+class Assembly:
+    """Slots for the rows of a harvest. A slice whose rows are all done becomes Arrow columns at once.
+
+    Parameters
+    ----------
+    size : int
+        Rows of a slice.
+    total : int or None
+        Rows in all, if known beforehand; else `end` tells.
+    """
+
+    def __init__(self, size: int, total: int | None) -> None:
+        self.size = size
+        self.total = total
+        self._open: dict[int, list[Outcome | None]] = {}
+        self._missing: dict[int, int] = {}
+        self._frozen: dict[int, tuple[pa.RecordBatch, list[tuple[object, ...] | None]]] = {}
+        self._next = 0
+
+    def put(self, outcome: Outcome) -> None:
+        """Fill the slot of one row."""
+        number, at = divmod(outcome.row, self.size)
+        slots = self._open.get(number)
+        if slots is None:
+            width = self._width(number)
+            slots = self._open[number] = [None] * width
+            self._missing[number] = width
+        slots[at] = outcome
+        self._missing[number] -= 1
+        if not self._missing[number]:
+            self._freeze(number)
+
+    def end(self, total: int) -> None:
+        """Say how many rows there are, once that is known."""
+        self.total = total
+        last, width = divmod(total, self.size)
+        if last in self._open:
+            lost = len(self._open[last]) - width
+            del self._open[last][width:]
+            self._missing[last] -= lost
+            if not self._missing[last]:
+                self._freeze(last)
+
+    def get(self, row: int) -> Outcome | None:
+        """The outcome of a row, if it is done."""
+        number, at = divmod(row, self.size)
+        if number in self._frozen:
+            part, values = self._frozen[number]
+            outcome = frames.outcome_at(part, at, row)
+            outcome.values = values[at]
+            return outcome
+        slots = self._open.get(number)
+        return slots[at] if slots is not None else None
+
+    def ready(self) -> Iterator[Slice]:
+        """The slices that are done, in order, each handed out once and forgotten."""
+        while self._next in self._frozen:
+            part, values = self._frozen.pop(self._next)
+            self._next += 1
+            yield (self._next - 1) * self.size, [part], values
+
+    def whole(self, total: int) -> Slice:
+        """All rows; those that are not done are `interrupted`. Leaves everything in place."""
+        parts: list[pa.RecordBatch] = []
+        values: list[tuple[object, ...] | None] = []
+        for number in range(-(-total // self.size)):
+            first = number * self.size
+            part, found = self._frozen.get(number) or self._columns(number, min(self.size, total - first))
+            parts.append(part)
+            values.extend(found)
+        return 0, parts, values
+
+    def _width(self, number: int) -> int:
+        return self.size if self.total is None else min(self.size, self.total - number * self.size)
+
+    def _freeze(self, number: int) -> None:
+        self._frozen[number] = self._columns(number, len(self._open[number]))
+        del self._open[number], self._missing[number]
+
+    def _columns(self, number: int, width: int) -> tuple[pa.RecordBatch, list[tuple[object, ...] | None]]:
+        slots = (self._open.get(number) or [None] * width)[:width]
+        first = number * self.size
+        outcomes = [slot or interrupted(first + at) for at, slot in enumerate(slots)]
+        return frames.batch(outcomes), [each.values for each in outcomes]
+
+
+def interrupted(row: int) -> Outcome:
+    """The outcome of a row that had not finished when the harvest was stopped."""
+    return Outcome(row, error=ErrorKind.INTERRUPTED, error_detail=ErrorKind.INTERRUPTED.sentence)

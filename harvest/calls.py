@@ -1,0 +1,79 @@
+"""One request to make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from harvest import urls
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True, repr=False)
+class Call:
+    """One request to make: what a caller may put in a list, and what an engine is handed.
+
+    Parameters
+    ----------
+    url : str
+        Absolute URL. In a call that is ready for the wire it is normalised: ASCII, with a path.
+    method : str, default "GET"
+    headers : mapping or pairs of str, optional
+        In a call that is ready: every header that goes out, but for Host and Content-Length.
+    content : bytes or str, optional
+        The body as it goes out.
+    params, json : optional
+        As in httpx; folded into `url` and `content` when the call is made ready.
+    row : int
+        Position of the input row that asked for it, from 0.
+    foreign : bool
+        A redirect led to another origin than the caller named: no credentials travel.
+    guarded : bool
+        Refuse the connection if the address turns out to be private.
+
+    Examples
+    --------
+    >>> Call("https://api.example.com/stations?api_key=s3cret")
+    Call(GET https://api.example.com/stations?api_key=***)
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Headers | Mapping[str, Any] = ()
+    content: bytes | str | None = None
+    params: Mapping[str, Any] | str | None = None
+    json: Any = None
+    row: int = -1
+    foreign: bool = False
+    guarded: bool = False
+
+    @property
+    def label(self) -> str:
+        """Method and URL without secrets, for logs and messages."""
+        return f"{self.method} {urls.mask(str(self.url))}"
+
+    def __repr__(self) -> str:
+        return f"Call({self.label})"
+
+    @property
+    def pairs(self) -> Headers:
+        """The headers as pairs of name and value."""
+        return self.headers if isinstance(self.headers, tuple) else tuple(self.headers.items())
+
+    def identity(self) -> object:
+        """Equal for calls that ask the same thing; cheap, within one run."""
+        if not self.headers and self.content is None and self.method == "GET":
+            return self.url
+        return self.url, self.method, self.headers, self.content
+
+    def fingerprint(self) -> bytes:
+        """16 bytes that are the same for the same request in any process (BLAKE2b)."""
+        digest = blake2b(digest_size=16)
+        for part in (self.method, self.url, repr(self.headers)):
+            digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+        content = self.content or b""
+        digest.update(content.encode() if isinstance(content, str) else content)
+        return digest.digest()

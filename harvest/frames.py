@@ -1,0 +1,183 @@
+"""Outcomes to columns to a DataFrame, always with the same columns and dtypes."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from harvest.errors import ErrorKind, UsageError
+from harvest.header_dtype import MAP, HeadersDtype
+from harvest.outcomes import Outcome
+from harvest.selection import as_json
+
+_STRING = pd.StringDtype("pyarrow", na_value=pd.NA)
+_MOMENT = pa.timestamp("us", tz="UTC")
+
+_ARROW: dict[str, pa.DataType] = {
+    "ok": pa.bool_(),
+    "status_code": pa.int16(),
+    "error": pa.large_string(),
+    "error_detail": pa.large_string(),
+    "text": pa.large_string(),
+    "content": pa.large_binary(),
+    "headers": MAP,
+    "response_url": pa.large_string(),
+    "attempts": pa.int16(),
+    "elapsed": pa.float64(),
+    "waited": pa.float64(),
+    "fetched_at": _MOMENT,
+}
+_PANDAS: dict[str, Any] = {
+    "status_code": pd.Int16Dtype(),
+    "error": _STRING,
+    "error_detail": _STRING,
+    "text": _STRING,
+    "content": pd.ArrowDtype(pa.binary()),
+    "headers": HeadersDtype(),
+    "response_url": _STRING,
+    "attempts": pd.Int16Dtype(),
+    "fetched_at": pd.DatetimeTZDtype("us", "UTC"),
+}
+COLUMNS = tuple(_ARROW)
+"""The result columns, in order."""
+
+
+def names(prefix: str = "") -> list[str]:
+    """The result columns as they are called in a frame."""
+    return [prefix + name for name in COLUMNS]
+
+
+def is_result(frame: pd.DataFrame, prefix: str = "") -> bool:
+    """Whether a frame came out of a harvest."""
+    return set(names(prefix)) <= set(frame.columns)
+
+
+def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str]) -> None:
+    """Refuse a caller's columns that the result would overwrite; raises `UsageError`."""
+    new = [*names(prefix), *selected]
+    twice = sorted({name for name in new if new.count(name) > 1})
+    if twice:
+        raise UsageError(f"select= would make {twice}, which are result columns; choose other names or pass prefix=")
+    clash = [name for name in new if name in set(columns)]
+    if clash:
+        raise UsageError(f'the data has {clash} already; rename them, or pass prefix="harvest_" for the result columns')
+
+
+def batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
+    """Outcomes as Arrow columns, in the order given."""
+    return pa.RecordBatch.from_arrays(
+        [_COLUMN[name](outcomes, kind) for name, kind in _ARROW.items()],
+        names=list(_ARROW),
+    )
+
+
+def _plain(name: str) -> Callable[[Sequence[Outcome], pa.DataType], pa.Array]:
+    return lambda outcomes, kind: pa.array([getattr(each, name) for each in outcomes], kind)
+
+
+def _errors(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
+    return pa.array([None if each.error is None else each.error.value for each in outcomes], kind)
+
+
+def _headers(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
+    keys: list[str] = []
+    values: list[str] = []
+    offsets: list[int | None] = []
+    for each in outcomes:
+        offsets.append(None if each.headers is None else len(keys))
+        if each.headers:
+            keys.extend(each.headers)
+            values.extend(each.headers.values())
+    offsets.append(len(keys))
+    return pa.MapArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), pa.array(values, pa.string())
+    )
+
+
+def _moments(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
+    ticks = [None if each.fetched_at is None else round(each.fetched_at * 1e6) for each in outcomes]
+    return pa.array(ticks, pa.int64()).cast(kind)
+
+
+_COLUMN = {name: _plain(name) for name in COLUMNS} | {"error": _errors, "headers": _headers, "fetched_at": _moments}
+
+
+def columns(batches: Sequence[pa.RecordBatch]) -> dict[str, Any]:
+    """Arrow columns as pandas arrays with the dtypes of the schema."""
+    schema = pa.schema(list(_ARROW.items()))
+    table = pa.Table.from_batches(list(batches), schema)
+    return {name: _to_pandas(name, table.column(name)) for name in COLUMNS}
+
+
+def _to_pandas(name: str, column: pa.ChunkedArray) -> Any:
+    dtype = _PANDAS.get(name)
+    if dtype is None:
+        return column.to_numpy()
+    if name == "content":
+        column = _binary(column)
+    return dtype.__from_arrow__(column)
+
+
+def _binary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Arrow's plain binary holds 2 GiB a chunk, so large chunks are cut before the cast."""
+    chunks: list[pa.Array] = []
+    pending = list(reversed(column.chunks))
+    while pending:
+        chunk = pending.pop()
+        if chunk.nbytes >= 2**31 and len(chunk) > 1:
+            half = len(chunk) // 2
+            pending += [chunk.slice(half), chunk.slice(0, half)]
+        else:
+            chunks.append(chunk.cast(pa.binary()))
+    return pa.chunked_array(chunks, pa.binary())
+
+
+def attach(
+    caller: pd.DataFrame,
+    batches: Sequence[pa.RecordBatch],
+    selected: dict[str, list[Any]],
+    prefix: str = "",
+) -> pd.DataFrame:
+    """The caller's frame with the result columns after its own, index and order untouched."""
+    results = {prefix + name: array for name, array in columns(batches).items()}
+    extra = {name: typed(values) for name, values in selected.items()}
+    kept = caller.drop(columns=[*results, *extra], errors="ignore")
+    new = pd.DataFrame({**results, **extra}, index=caller.index)
+    return pd.concat([kept, new], axis=1)
+
+
+def typed(values: Sequence[Any]) -> Any:
+    """Values as a column of the narrowest common type; nulls allowed, and JSON text as a last resort."""
+    kinds = {type(value) for value in values if value is not None}
+    for types, dtype in _TYPES:
+        if kinds and kinds <= types:
+            try:
+                return pd.array(list(values), dtype=dtype)
+            except (OverflowError, TypeError, ValueError):  # an integer beyond 64 bits, say
+                break
+    return pd.array([as_json(value) for value in values], dtype=_STRING)
+
+
+_TYPES: list[tuple[set[type], Any]] = [
+    ({bool}, pd.BooleanDtype()),
+    ({int}, pd.Int64Dtype()),
+    ({int, float}, pd.Float64Dtype()),
+    ({str}, _STRING),
+    ({bytes}, pd.ArrowDtype(pa.binary())),
+    ({datetime.datetime, pd.Timestamp}, pd.ArrowDtype(_MOMENT)),
+    ({datetime.date}, pd.ArrowDtype(pa.date32())),
+]
+
+
+def outcome_at(part: pa.RecordBatch, at: int, row: int) -> Outcome:
+    """One row of a batch as the outcome it was made of."""
+    cells = {name: part.column(name)[at].as_py() for name in COLUMNS}
+    moment = cells["fetched_at"]
+    cells["fetched_at"] = moment.timestamp() if moment else None
+    cells["headers"] = None if cells["headers"] is None else dict(cells["headers"])
+    cells["error"] = ErrorKind(cells["error"]) if cells["error"] else None
+    return Outcome(row, cells["response_url"] or "", **cells)

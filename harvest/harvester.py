@@ -1,0 +1,281 @@
+"""The verbs. Each reads its arguments, starts one harvest in a worker, and hands back what it brings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Unpack
+from uuid import uuid4
+
+import pandas as pd
+
+from harvest import engines, frames, inputs, runner
+from harvest._version import __version__
+from harvest.calls import Headers
+from harvest.decoding import ACCEPT_ENCODING
+from harvest.drive import Engine
+from harvest.errors import Interrupted, UsageError
+from harvest.harvests import BatchSink, Channel, FrameSink, Harvest
+from harvest.options import FetchOptions, Options
+from harvest.outcomes import Outcome
+from harvest.progress import open_bar
+from harvest.selection import Selection
+from harvest.wire import basic
+
+_last: list[pd.DataFrame] = []
+
+
+def last() -> pd.DataFrame:
+    """The last frame that a harvest of this process made, whole or partial.
+
+    A forgotten assignment or a stopped cell costs nothing: the frame is still here.
+
+    Raises
+    ------
+    UsageError
+        If there was none yet.
+    """
+    if not _last:
+        raise UsageError("nothing was harvested in this process yet; call harvest.fetch_frame(…) first")
+    return _last[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a frame was made: enough to fetch its rows again."""
+
+    url: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+_recipes: OrderedDict[str, Recipe] = OrderedDict()
+
+
+def recipe_of(frame: pd.DataFrame) -> Recipe:
+    """How a frame was made, if it was in this process and not too long ago, else the defaults."""
+    return _recipes.get(str(frame.attrs.get("harvest")), Recipe())
+
+
+def _label(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Tie a frame to its recipe by a number: options may hold secrets, and attrs reach the disk."""
+    name = uuid4().hex
+    frame.attrs["harvest"] = name
+    _recipes[name] = recipe
+    while len(_recipes) > 16:
+        _recipes.popitem(last=False)
+    return frame
+
+
+def _remember(frame: pd.DataFrame) -> pd.DataFrame:
+    _last[:] = [frame]
+    return frame
+
+
+class Harvester:
+    """The verbs as methods, with options of their own; connections stay open between calls.
+
+    Parameters
+    ----------
+    **options
+        Any keyword of `fetch_frame`; each call may override them.
+
+    Examples
+    --------
+    >>> with Harvester(concurrency=8, progress=False) as api:          # doctest: +SKIP
+    ...     stations = api.fetch_frame(df)
+    ...     readings = api.fetch_frame(stations, "https://api.example.com/{station_id}/readings")
+    """
+
+    _keep = True
+
+    def __init__(self, **options: Unpack[FetchOptions]) -> None:
+        self._options = Options.of(options)
+        self._spare: list[tuple[int, object, Engine]] = []
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return repr(self._options).replace("Options", "Harvester", 1)
+
+    def __enter__(self) -> Harvester:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that were kept."""
+        with self._lock:
+            spare, self._spare = self._spare, []
+        for pid, _, engine in spare:
+            if pid == os.getpid():  # connections inherited by a fork belong to the parent
+                engine.close()
+
+    # -- verbs
+
+    def fetch_frame(self, data: Any, url: str | None = None, **options: Unpack[FetchOptions]) -> pd.DataFrame:
+        """See `harvest.fetch_frame`."""
+        return self._frame_run(data, url, options, blocking=True).block()
+
+    async def afetch_frame(self, data: Any, url: str | None = None, **options: Unpack[FetchOptions]) -> pd.DataFrame:
+        """See `harvest.afetch_frame`."""
+        return await self._frame_run(data, url, options, blocking=False).watch()
+
+    def fetch_iter(self, data: Any, url: str | None = None, **options: Unpack[FetchOptions]) -> Iterator[Outcome]:
+        """See `harvest.fetch_iter`."""
+        read = self._read(data, url, options, blocking=True, keep=False)
+        channel = Channel(4 * read[0].concurrency)
+
+        def work(harvest: Harvest, stopping: threading.Event) -> None:
+            for outcomes in harvest.outcomes(stopping):
+                channel.put((1, outcome) for outcome in outcomes)
+
+        return self._iterate(read, channel, work)
+
+    def fetch_batches(
+        self, data: Any, url: str | None = None, *, batch_size: int = 1000, **options: Unpack[FetchOptions]
+    ) -> Iterator[pd.DataFrame]:
+        """See `harvest.fetch_batches`."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise UsageError(f"batch_size={batch_size!r} makes no sense; give a whole number of at least 1")
+        read = self._read(data, url, options, blocking=True, keep=True)
+        chosen, selection, source = read
+        channel = Channel(2 * batch_size + 2 * chosen.concurrency)
+        sink = BatchSink(source, chosen, selection, batch_size)
+
+        def work(harvest: Harvest, stopping: threading.Event) -> None:
+            sink.run(harvest, stopping, lambda parts: channel.put((len(part), part) for part in parts))
+
+        return self._iterate(read, channel, work)
+
+    # -- how they are made
+
+    def _read(
+        self, data: Any, url: str | None, options: Any, *, blocking: bool, keep: bool
+    ) -> tuple[Options, Selection, inputs.Input]:
+        chosen = self._options.but(options)
+        engines.choose(chosen)
+        if chosen.client is not None:
+            from harvest.engines.httpx import check_client
+
+            check_client(chosen.client, blocking=blocking)
+        selection = Selection(chosen.select, chosen.parse)
+        source = inputs.read(data, url, chosen, base_headers(chosen), keep)
+        if isinstance(source, inputs.FrameInput) and not frames.is_result(source.frame, chosen.prefix):
+            frames.check_names(source.frame.columns, chosen.prefix, selection.columns)
+        else:
+            frames.check_names((), chosen.prefix, selection.columns)
+        return chosen, selection, source
+
+    def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> _FrameRun:
+        chosen, selection, source = self._read(data, url, options, blocking=blocking, keep=True)
+        sink = FrameSink(source, chosen, selection)
+        loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
+        harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, loop), finished=sink.finished)
+        return _FrameRun(harvest, sink, Recipe(url, options))
+
+    def _iterate(
+        self,
+        read: tuple[Options, Selection, inputs.Input],
+        channel: Channel,
+        work: Callable[[Harvest, threading.Event], None],
+    ) -> Iterator[Any]:
+        chosen, selection, source = read
+        harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, None), room=channel.room)
+        channel.pulled = lambda: harvest.pulled
+        return _consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
+
+    @contextmanager
+    def _lease(self, options: Options, loop: Any) -> Iterator[Engine]:
+        """An engine for one run: one that was kept, if it fits, else a new one."""
+        fit = engines.fit(options)
+        with self._lock:
+            kept = next((each for each in self._spare if each[:2] == (os.getpid(), fit)), None)
+            if kept is not None:
+                self._spare.remove(kept)
+        engine = kept[2] if kept is not None else engines.make(options, loop)
+        keep = False
+        try:
+            yield engine
+            keep = self._keep and loop is None
+        finally:
+            if keep:
+                with self._lock:
+                    self._spare.append((os.getpid(), fit, engine))
+            else:
+                engine.close()
+
+
+class _FrameRun:
+    """A harvest into one frame, awaited or waited for; what came is remembered in any case."""
+
+    def __init__(self, harvest: Harvest, sink: FrameSink, recipe: Recipe) -> None:
+        self._harvest, self._sink, self._recipe = harvest, sink, recipe
+        self._worker = runner.Worker(lambda stopping: sink.run(harvest, stopping))
+
+    def block(self) -> pd.DataFrame:
+        with _bar(self._harvest) as tick:
+            frame = runner.block(self._worker, tick, self._partial)
+        return self._done(frame)
+
+    async def watch(self) -> pd.DataFrame:
+        with _bar(self._harvest) as tick:
+            try:
+                frame = await runner.watch(self._worker, tick)
+            except asyncio.CancelledError:
+                self._partial()
+                raise
+        return self._done(frame)
+
+    def _partial(self) -> pd.DataFrame:
+        return self._done(self._sink.frame(self._harvest))
+
+    def _done(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return _remember(_label(frame, self._recipe))
+
+
+@contextmanager
+def _bar(harvest: Harvest) -> Iterator[Callable[[], None]]:
+    bar = open_bar(harvest.options.progress, harvest.source.total)
+    try:
+        yield lambda: bar.update(harvest.progress)
+    finally:
+        bar.close(harvest.progress)
+
+
+def _consume(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:
+    """Hand over what the worker brings, as it comes; leaving half-way closes everything."""
+
+    def ready(seconds: float) -> bool:
+        return channel.wait(0 if worker.wait(0) else seconds) or worker.wait(0)
+
+    worker.start()
+    try:
+        with _bar(harvest) as tick:
+            while True:
+                if not channel.wait(0) and runner.attend(ready, worker.stop, tick):
+                    runner.hand_on()
+                    raise Interrupted
+                tick()
+                if channel.wait(0):
+                    yield channel.take()
+                elif worker.wait(0) and not channel.wait(0):
+                    return worker.result()
+    finally:
+        worker.stop()
+        worker.wait(runner.GRACE)
+
+
+def base_headers(options: Options) -> Headers:
+    """The headers that go out with every request; a caller's own client keeps its defaults."""
+    own: Headers = () if options.client is not None else (("accept", "*/*"), ("user-agent", f"harvest/{__version__}"))
+    auth = options.auth
+    if isinstance(auth, tuple):
+        own += (("authorization", basic(*auth)),)
+    elif isinstance(auth, str):
+        own += (("authorization", f"Bearer {auth}"),)
+    return (*own, ("accept-encoding", ACCEPT_ENCODING))

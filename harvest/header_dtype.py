@@ -1,0 +1,70 @@
+"""The dtype of the `headers` column: Arrow's ``map<string, string>``, readable everywhere.
+
+pandas writes a column's dtype into a parquet file by name and, reading it back, turns the name into a
+dtype again; for Arrow's maps it cannot, and `pandas.read_parquet` raises. This dtype is written under a
+name that plain pandas takes for `object` (each cell a list of pairs) and that becomes this dtype again
+where harvest is imported (each cell a dict).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from pandas.api.extensions import register_extension_dtype
+from pandas.arrays import ArrowExtensionArray
+
+MAP = pa.map_(pa.string(), pa.string())
+_WRITTEN = "object_"  # an alias of numpy's `object` that nobody types
+
+
+@register_extension_dtype
+class HeadersDtype(pd.ArrowDtype):
+    """Arrow's ``map<string, string>``; its cells are dicts."""
+
+    def __init__(self) -> None:
+        super().__init__(MAP)
+
+    def __str__(self) -> str:
+        return _WRITTEN
+
+    def __reduce__(self) -> tuple[type[HeadersDtype], tuple[()]]:
+        return type(self), ()
+
+    @classmethod
+    def construct_from_string(cls, string: str) -> HeadersDtype:
+        """The dtype, from the name it is written under."""
+        if string != _WRITTEN:
+            raise TypeError(f"{string!r} is not the name of {cls.__name__}")
+        return cls()
+
+    def construct_array_type(self) -> type[HeadersArray]:
+        """The array of this dtype."""
+        return HeadersArray
+
+
+class HeadersArray(ArrowExtensionArray):
+    """An array of response headers."""
+
+    def __init__(self, values: pa.Array | pa.ChunkedArray) -> None:
+        super().__init__(values)
+        self._dtype = HeadersDtype()
+
+    @classmethod
+    def _from_sequence(cls, scalars: Any, *, dtype: Any = None, copy: bool = False) -> HeadersArray:
+        if isinstance(scalars, HeadersArray):
+            return scalars.copy() if copy else scalars
+        cells = [None if cell is None or cell is pd.NA else list(dict(cell).items()) for cell in scalars]
+        return cls(pa.array(cells, MAP))
+
+    def __getitem__(self, item: Any) -> Any:
+        return _as_dict(super().__getitem__(item))
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(_as_dict, super().__iter__())
+
+
+def _as_dict(cell: Any) -> Any:
+    return dict(cell) if isinstance(cell, list) else cell

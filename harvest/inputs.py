@@ -1,0 +1,250 @@
+"""What a caller passes as `data`, to calls, row by row and lazily."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice
+from os import PathLike, fspath
+from typing import Any, Protocol
+
+import pandas as pd
+
+from harvest.calls import Call, Headers
+from harvest.errors import ErrorKind, UsageError
+from harvest.options import Options
+from harvest.outcomes import Outcome
+from harvest.templates import Filler, Template, Unfillable, filler, missing
+from harvest.urls import mask
+from harvest.wire import Unsendable, ready
+
+CHUNK = 10_000
+"""Rows of a frame that are turned into Python values at a time."""
+
+_PARTS = ("method", "params", "headers", "json", "content")
+
+
+class Input(Protocol):
+    """Rows to harvest: the calls they ask for, and the caller's columns of each."""
+
+    total: int | None
+
+    def calls(self) -> Iterator[Call | Outcome]:
+        """One `Call`, or an `invalid_request` outcome, per row; pulled only as far as consumed."""
+
+    def rows(self, start: int, stop: int | None) -> pd.DataFrame:
+        """The caller's columns of rows that were pulled already."""
+
+
+def read(data: Any, url: str | None, options: Options, base: Headers, keep: bool = True) -> Input:
+    """Look at `data` and say how its rows become calls; raises `UsageError` for misuse.
+
+    `keep` remembers the rows of an iterator until `rows` has handed them out.
+    """
+    if isinstance(data, str | PathLike):
+        data = _from_path(fspath(data))
+    if isinstance(data, pd.Series):
+        data = data.to_frame(url if url and "{" not in url and "://" not in url else "url")
+    if isinstance(data, pd.DataFrame):
+        return FrameInput(data, Recipe(url or "url", options, base, list(data.columns)))
+    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+        what = f"data is a {type(data).__name__}"
+        raise UsageError(f"{what}; pass a DataFrame, a Series, a path, or a list of URLs, mappings or Calls")
+    if isinstance(data, pd.Index) or type(data).__name__ == "ndarray":
+        data = list(data)
+    return StreamInput(data, Recipe(url or "url", options, base, None), keep)
+
+
+def _from_path(path: str) -> Any:
+    if path.startswith(("http://", "https://")):
+        return [path]
+    readers: dict[str, Callable[[str], pd.DataFrame]] = {
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+        ".jsonl": lambda name: pd.read_json(name, lines=True),
+    }
+    for ending, reader in readers.items():
+        if path.lower().endswith(ending):
+            return reader(path)
+    raise UsageError(f"{path!r} is neither a URL nor a .csv, .parquet or .jsonl file; pass a list or a DataFrame")
+
+
+class Recipe:
+    """How one row becomes a call: where its URL, method, params, headers and body come from.
+
+    `columns` are those of the frame, or None where every row brings its own names.
+    """
+
+    def __init__(self, url: str, options: Options, base: Headers, columns: list[Any] | None) -> None:
+        if not isinstance(url, str):
+            raise UsageError(f"url={url!r} must be a column's name or a template; write it as text")
+        self.base = base
+        self.url = url
+        self._columns = columns
+        self.names: set[str] = set()
+        self._template = self._url_template(url)
+        self._fillers = {part: self._part(part, getattr(options, part)) for part in _PARTS if _given(options, part)}
+        self.plain = self._template is None and not self._fillers
+
+    def _url_template(self, url: str) -> Template | None:
+        if self._columns is not None and url in self._columns:
+            self.names.add(url)
+            return None
+        if "{" in url or "://" in url:
+            return self._need(Template, url)
+        if self._columns is None:
+            return None
+        have = ", ".join(map(repr, self._columns[:12])) or "none"
+        raise UsageError(f"there is no column {url!r} (columns: {have}); pass url= with a column's name or a template")
+
+    def _need(self, make: type[Template], text: str) -> Template:
+        try:
+            template = make(text)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        self._check(template.names)
+        return template
+
+    def _check(self, names: Iterable[str]) -> None:
+        self.names.update(names)
+        if self._columns is None:
+            return
+        lost = sorted(name for name in names if name not in self._columns)
+        if lost:
+            have = ", ".join(map(repr, self._columns[:12])) or "none"
+            raise UsageError(f"the template names {lost}, but the columns are {have}; rename one or the other")
+
+    def _part(self, part: str, value: Any) -> Filler:
+        if isinstance(value, str) and self._columns is not None and value in self._columns:
+            self.names.add(value)
+            return lambda row: row.get(value)
+        if part in ("params", "headers") and not isinstance(value, Mapping):
+            raise UsageError(f"{part}={value!r} is neither a column nor a mapping; pass one of the two")
+        try:
+            fill, names = filler(value)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        self._check(names)
+        return fill
+
+    def from_cell(self, row: int, cell: Any) -> Call | Outcome:
+        """The call of a row that is nothing but a URL."""
+        return self._ready(Call(cell, row=row))
+
+    def from_row(self, row: int, values: Mapping[str, Any]) -> Call | Outcome:
+        """The call of a row with named values."""
+        try:
+            url = values.get(self.url) if self._template is None else self._template.fill(values, encode=True)
+            parts = {part: fill(values) for part, fill in self._fillers.items()}
+        except Unfillable as error:
+            return invalid(row, "", str(error))
+        if self._columns is None:  # a mapping of the caller's may bring its own parts
+            parts |= {part: values[part] for part in _PARTS if part in values}
+        return self._ready(Call(url, row=row, **parts))  # type: ignore[arg-type]
+
+    def from_call(self, row: int, call: Call) -> Call | Outcome:
+        """A caller's own call."""
+        given = Call(call.url, call.method, call.headers, call.content, call.params, call.json, row)
+        return self._ready(given)
+
+    def _ready(self, call: Call) -> Call | Outcome:
+        try:
+            return ready(call, self.base)
+        except Unsendable as error:
+            shown = call.url if isinstance(call.url, str) else ""
+            return invalid(call.row, shown, str(error))
+
+
+def _given(options: Options, part: str) -> bool:
+    value = getattr(options, part)
+    return value is not None and not (part == "method" and value == "GET")
+
+
+def invalid(row: int, url: str, detail: str) -> Outcome:
+    """The outcome of a row of which no request can be made."""
+    return Outcome(row, mask(url), error=ErrorKind.INVALID_REQUEST, error_detail=detail)
+
+
+class FrameInput:
+    """The rows of a DataFrame."""
+
+    def __init__(self, frame: pd.DataFrame, recipe: Recipe) -> None:
+        self.frame = frame
+        self.total: int | None = len(frame)
+        self._recipe = recipe
+
+    def calls(self) -> Iterator[Call | Outcome]:
+        """One per row, in order; only the needed columns are looked at, a chunk at a time."""
+        recipe = self._recipe
+        names = sorted(recipe.names)
+        columns = [self._column(name) for name in names]
+        for start in range(0, len(self.frame), CHUNK):
+            cells = [column.iloc[start : start + CHUNK].tolist() for column in columns]
+            if recipe.plain:
+                for row, cell in enumerate(cells[0], start):
+                    yield recipe.from_cell(row, cell)
+            else:
+                width = min(CHUNK, len(self.frame) - start)
+                values: Iterable[Sequence[Any]] = zip(*cells, strict=True) if cells else [()] * width
+                for row, value in enumerate(values, start):
+                    yield recipe.from_row(row, dict(zip(names, value, strict=True)))
+
+    def _column(self, name: str) -> pd.Series[Any]:
+        column = self.frame[name]
+        if isinstance(column, pd.DataFrame):
+            raise UsageError(f"the frame has {column.shape[1]} columns named {name!r}; rename them first")
+        return column
+
+    def rows(self, start: int, stop: int | None) -> pd.DataFrame:
+        """A slice of the caller's frame, index and all."""
+        return self.frame.iloc[start:stop]
+
+
+class StreamInput:
+    """The items of a list or an iterator: URLs, mappings, Calls."""
+
+    def __init__(self, items: Iterable[Any], recipe: Recipe, keep: bool) -> None:
+        self._items = items
+        self.total: int | None = len(items) if isinstance(items, Sized) else None
+        self._recipe = recipe
+        self._kept: deque[Any] | None = deque() if keep else None
+        self._first = 0
+
+    def calls(self) -> Iterator[Call | Outcome]:
+        """One per item, pulled only when asked for."""
+        for row, item in enumerate(self._items):
+            if self._kept is not None:
+                self._kept.append(item)
+            yield self._call(row, item)
+
+    def _call(self, row: int, item: Any) -> Call | Outcome:
+        if isinstance(item, Call):
+            return self._recipe.from_call(row, item)
+        if isinstance(item, Mapping):
+            return self._recipe.from_row(row, item)
+        if self._recipe.plain:
+            return self._recipe.from_cell(row, item)
+        return self._recipe.from_row(row, {"url": item})
+
+    def rows(self, start: int, stop: int | None) -> pd.DataFrame:
+        """The items as a frame with a column `url` and the mappings' own names; forgets them."""
+        if self._kept is None or start != self._first:
+            raise RuntimeError("rows are handed out once, in order")
+        count = len(self._kept) if stop is None else stop - start
+        items = list(islice(self._kept, count))
+        for _ in items:
+            self._kept.popleft()
+        self._first += len(items)
+        records = [_record(item, self._recipe.url) for item in items]
+        names = list(dict.fromkeys(name for record in records for name in record)) or ["url"]
+        columns = {name: [record.get(name) for record in records] for name in names}
+        return pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(items)))
+
+
+def _record(item: Any, url: str) -> dict[str, Any]:
+    """A row of the frame; headers and bodies stay out of it, for they may hold secrets."""
+    if isinstance(item, Call):
+        return {"url": item.url}
+    if isinstance(item, Mapping):
+        return {name: value for name, value in item.items() if name == url or name not in _PARTS}
+    return {"url": None if missing(item) else str(item)}

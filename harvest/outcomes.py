@@ -1,0 +1,132 @@
+"""What came back: of one exchange, of one row, of a whole run. Flat, slotted, picklable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from harvest.errors import ErrorKind
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one exchange brought, as an engine saw it: raw bytes, nothing decoded.
+
+    Either `status` is set, or `error` with its one-sentence `detail`.
+    """
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    elapsed: float = 0.0
+    error: ErrorKind | None = None
+    detail: str = ""
+    unsent: bool = False
+    """The server cannot have seen the request: safe to send again, whatever the method."""
+    stale: bool = False
+    """A kept-alive connection had been closed by the server before a byte of the answer came."""
+    permanent: bool = False
+    """Trying again cannot help, though the kind is usually worth it (NXDOMAIN)."""
+    peer: str = ""
+    """The address connected to, where the engine knows it."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The final word on one row: a response or an error, as in the columns of the frame.
+
+    Attributes
+    ----------
+    row : int
+        Position of the input row, from 0.
+    url : str
+        What was asked for, secrets masked.
+    ok : bool
+        A response came, its status is below 400, and `select` worked.
+    status_code : int or None
+        Of the last response; None if none came.
+    error : ErrorKind or None
+    error_detail : str or None
+        One sentence with the cause; secrets masked.
+    text : str or None
+        Decoded body, for textual content.
+    content : bytes or None
+        The body of everything else.
+    headers : dict of str to str, or None
+        Of the last response, names in lower case.
+    response_url : str or None
+        After redirects, secrets masked.
+    attempts : int
+        Requests sent for this row, redirects not counted.
+    elapsed : float or None
+        Seconds of the last attempt.
+    waited : float
+        Seconds in queue, back-off and cool-down.
+    fetched_at : float or None
+        Seconds since 1970-01-01 UTC.
+    values : tuple or None
+        What `select` and `parse` found, in the order of their columns.
+    """
+
+    row: int
+    url: str = ""
+    ok: bool = False
+    status_code: int | None = None
+    error: ErrorKind | None = None
+    error_detail: str | None = None
+    text: str | None = None
+    content: bytes | None = None
+    headers: dict[str, str] | None = None
+    response_url: str | None = None
+    attempts: int = 0
+    elapsed: float | None = None
+    waited: float = 0.0
+    fetched_at: float | None = None
+    values: tuple[object, ...] | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """The counts of a run; they grow while it runs.
+
+    Attributes
+    ----------
+    total : int or None
+        Rows of the input, if it has a length.
+    rows, ok, failed : int
+        Rows done, and how.
+    requests, retries, shared : int
+        Exchanges started; those that repeated one; rows that shared another row's request.
+    errors : Counter of str
+        Failed rows by kind; `http` with its status, as in ``http 404``.
+    bytes : int
+        Of bodies, as received.
+    seconds : float
+    """
+
+    total: int | None = None
+    rows: int = 0
+    ok: int = 0
+    failed: int = 0
+    requests: int = 0
+    retries: int = 0
+    shared: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one finished row."""
+        self.rows += 1
+        if outcome.ok:
+            self.ok += 1
+            return
+        self.failed += 1
+        kind = outcome.error or ErrorKind.INTERRUPTED
+        self.errors[f"http {outcome.status_code}" if kind is ErrorKind.HTTP else str(kind)] += 1
+
+    def __str__(self) -> str:
+        why = ", ".join(f"{count:,} {kind}" for kind, count in self.errors.most_common())
+        failed = f"{self.failed:,} failed" + (f" ({why})" if why else "")
+        rate = f" · {self.rows / self.seconds:,.0f}/s" if self.seconds else ""
+        return f"{self.ok:,} ok · {failed} · {self.seconds:.1f} s{rate}"

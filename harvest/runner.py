@@ -1,0 +1,287 @@
+"""Threads, loops and Ctrl-C: runs work from wherever Python runs, a notebook cell above all.
+
+The work has a thread of its own. The calling thread waits for it in short slices, draws, and owns
+Ctrl-C for the length of the call. A loop that runs in the caller is never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+from harvest.errors import HarvestError, Interrupted, UsageError
+
+T = TypeVar("T")
+
+SLICE = 0.05
+"""Seconds between two looks at the worker."""
+GRACE = 5.0
+"""Seconds that a stopped worker may take, when a caller's function holds it up."""
+
+
+class Worker(Generic[T]):
+    """Work in a thread of its own, with the caller's context variables.
+
+    Parameters
+    ----------
+    work : callable
+        Called with the event that tells it to stop.
+    """
+
+    def __init__(self, work: Callable[[threading.Event], T]) -> None:
+        self._work = work
+        self._stopping = threading.Event()
+        self._done = threading.Event()
+        self._watchers: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
+        self._result: T
+        self._error: BaseException | None = None
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name="harvest", daemon=True)
+
+    def start(self) -> Worker[T]:
+        """Begin."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise HarvestError(
+                "this Python cannot start a thread; run harvest where it can (not in Pyodide)"
+            ) from error
+        return self
+
+    def stop(self) -> None:
+        """Ask the work to end soon."""
+        self._stopping.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the work is done, waiting for that as long as this."""
+        return self._done.wait(seconds)
+
+    def result(self) -> T:
+        """What the work returned; raises what it raised. Only once it is done."""
+        self._thread.join()
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # breaks the cycle of error, traceback and frame
+        return self._result
+
+    def when_done(self, tell: Callable[[], object]) -> None:
+        """Call `tell` from the worker's thread when it is done, or at once if it is."""
+        with self._lock:
+            if not self._done.is_set():
+                self._watchers.append(tell)
+                return
+        tell()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work(self._stopping)
+        except BaseException as error:  # handed to the calling thread, which raises it
+            self._error = error
+        with self._lock:
+            self._done.set()
+        for tell in self._watchers:
+            tell()
+
+
+class Interrupts:
+    """Counts Ctrl-C instead of letting it through, in the main thread, unless it is ignored there.
+
+    A running asyncio loop or a notebook kernel may have put a handler in place that only cancels a
+    task of the loop which this very call blocks; so for the length of the call the handler is ours.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: Any = None
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.getsignal(signal.SIGINT)
+            if before is not None and before is not signal.SIG_IGN:
+                self._before = before
+                signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+
+
+def attend(done: Callable[[float], bool], stop: Callable[[], None], tick: Callable[[], object]) -> bool:
+    """Wait in the calling thread until `done`; whether it was interrupted.
+
+    The first Ctrl-C calls `stop` and waits for the work to end, at most `GRACE` seconds; a second one
+    leaves at once.
+    """
+    with Interrupts() as interrupts:
+        try:
+            while not done(SLICE) and not interrupts.count:
+                tick()
+        except BaseException:  # an exception thrown into this thread from outside, or by `tick`
+            stop()
+            raise
+        if not interrupts.count:
+            return False
+        stop()
+        until = monotonic() + GRACE
+        while not done(SLICE) and interrupts.count < 2 and monotonic() < until:
+            tick()
+        return True
+
+
+def hand_on() -> None:
+    """Give the host the interrupt that was held back, so that it reacts in its own way."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        return  # `Interrupted`, which the caller raises next, says the same and carries the frame
+
+
+def block(worker: Worker[T], tick: Callable[[], object], partial: Callable[[], Any]) -> T:
+    """Wait for a worker; an interrupt becomes `Interrupted` with the frame that `partial` makes."""
+    if attend(worker.start().wait, worker.stop, tick):
+        frame = partial()
+        hand_on()
+        raise Interrupted(frame=frame) from None
+    return worker.result()
+
+
+async def watch(worker: Worker[T], tick: Callable[[], object]) -> T:
+    """Await a worker under asyncio or trio, without blocking the loop; cancelling stops it."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        await _watch_trio(worker, tick)
+    else:
+        await _watch_asyncio(worker, tick, loop)
+    return worker.result()
+
+
+async def _watch_asyncio(worker: Worker[T], tick: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
+    done = asyncio.Event()
+    worker.when_done(lambda: _tell(loop, done))
+    worker.start()
+    try:
+        while not await _within(SLICE, done):
+            tick()
+    except asyncio.CancelledError:
+        worker.stop()
+        await _within(GRACE, done)
+        raise
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)
+
+
+async def _watch_trio(worker: Worker[T], tick: Callable[[], object]) -> None:
+    trio = sys.modules["trio"]
+    done, token = trio.Event(), trio.lowlevel.current_trio_token()
+    worker.when_done(lambda: token.run_sync_soon(done.set))
+    worker.start()
+    try:
+        while not done.is_set():
+            with trio.move_on_after(SLICE):
+                await done.wait()
+            tick()
+    except trio.Cancelled:
+        worker.stop()
+        with trio.move_on_after(GRACE, shield=True):
+            await done.wait()
+        raise
+
+
+def run(coroutine: Coroutine[Any, Any, T], *, nested: bool = False) -> T:
+    """Run a coroutine to its end, also where a loop is running already, such as a notebook cell.
+
+    Parameters
+    ----------
+    coroutine : coroutine
+    nested : bool, default False
+        Run it on the loop that is running in this thread, for objects that belong to that loop. It is
+        patched for that with nest-asyncio2, then and for good, which slows all its tasks. By default
+        the coroutine gets a thread and a loop of its own, and nothing is patched.
+
+    Returns
+    -------
+    object
+        What the coroutine returns; what it raises is raised.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C or the notebook's stop button; the coroutine has been cancelled.
+    UsageError
+        If this is no coroutine, or the loop cannot be patched (uvloop).
+
+    Examples
+    --------
+    >>> async def answer():
+    ...     return 42
+    >>> run(answer())
+    42
+    """
+    if not asyncio.iscoroutine(coroutine):
+        raise UsageError(
+            f"run() takes a coroutine, not a {type(coroutine).__name__}; call the async function: run(f())"
+        )
+    try:
+        if nested:
+            return _run_nested(coroutine)
+        return block(Worker(lambda stopping: _run_alone(coroutine, stopping)), lambda: None, lambda: None)
+    finally:
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()  # something above went wrong before it began
+
+
+def _run_alone(coroutine: Coroutine[Any, Any, T], stopping: threading.Event) -> T:
+    async def main() -> T:
+        task = asyncio.ensure_future(coroutine)
+        while not task.done():
+            await asyncio.wait({task}, timeout=SLICE)
+            if stopping.is_set():
+                task.cancel()
+        return task.result()
+
+    with asyncio.Runner() as runner:
+        return runner.run(main())
+
+
+def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    import nest_asyncio2  # patches asyncio for good, so never before somebody asks for it
+
+    try:
+        nest_asyncio2.apply(loop)
+    except ValueError as error:
+        name = type(loop).__module__.partition(".")[0]
+        raise UsageError(
+            f"a running {name} loop cannot be nested; write `await` before the coroutine instead"
+        ) from error
+    return loop.run_until_complete(coroutine)

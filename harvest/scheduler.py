@@ -1,0 +1,287 @@
+"""What may start now. Told the time, never reads a clock, never sleeps, never touches a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from itertools import count
+from random import random
+
+from harvest import addresses, redirects, retries, urls, verdicts
+from harvest.calls import Call
+from harvest.errors import ErrorKind
+from harvest.options import IDEMPOTENT_METHODS, Options
+from harvest.outcomes import Attempt, Outcome, Summary
+from harvest.pacing import Host
+
+DEEP = 10_000
+"""Most calls that are held, waiting, while none of them may start."""
+
+
+class Job:
+    """One row on its way: the hop to ask next, and what it has been through."""
+
+    __slots__ = ("admitted", "attempts", "busy", "call", "first", "free", "hops", "host", "started")
+
+    def __init__(self, call: Call, now: float) -> None:
+        self.first = self.call = call
+        self.admitted = now
+        self.started = now
+        self.busy = 0.0
+        self.attempts = 0
+        self.hops = 0
+        self.free = True
+        self.host: Host[Job]
+
+
+class Scheduler:
+    """Decides which call may leave, and what becomes of what came back.
+
+    Of the hosts that may be asked now, the one with the fewest requests under way is next, so a
+    slow host never takes the slots of the others.
+
+    Parameters
+    ----------
+    calls : iterator of Call or Outcome
+        Pulled lazily. An outcome among them (a row that cannot be asked) is passed on.
+    options : Options
+    epoch : float
+        The wall-clock time at ``now == 0``, in seconds since 1970-01-01 UTC.
+    ahead : int
+        Calls held waiting, so that there is a choice of hosts.
+    room : callable, optional
+        Whether one more row may be admitted; how a slow consumer holds the harvest back.
+    draw : callable, optional
+        Random numbers from [0, 1).
+    """
+
+    def __init__(
+        self,
+        calls: Iterator[Call | Outcome],
+        options: Options,
+        *,
+        epoch: float = 0.0,
+        ahead: int = 128,
+        room: Callable[[], bool] | None = None,
+        draw: Callable[[], float] = random,
+    ) -> None:
+        self.options = options
+        self.summary = Summary()
+        self.in_flight = 0
+        self._calls = calls
+        self._epoch = epoch
+        self._ahead = ahead
+        self._room = room
+        self._draw = draw
+        self._exhausted = False
+        self._queued = 0
+        self._jobs: dict[int, Job] = {}
+        self._hosts: dict[str, Host[Job]] = {}
+        self._ready: list[tuple[int, int, int, Host[Job]]] = []
+        self._asleep: list[tuple[float, int, int, Host[Job]]] = []
+        self._later: list[tuple[float, int, Job]] = []
+        self._settled: list[Outcome] = []
+        self._serial = count().__next__
+
+    @property
+    def done(self) -> bool:
+        """Every call has ended."""
+        return self._exhausted and not (self.in_flight or self._queued or self._later or self._settled)
+
+    def start(self, now: float) -> Call | None:
+        """The next call that may leave now; the caller starts it at once."""
+        if self.in_flight >= self.options.concurrency:
+            return None
+        self._wake(now)
+        self._fill(self._ahead, now)
+        while (host := self._next_host(now)) is None:
+            if not self._fill(min(self._queued + 1, DEEP), now):
+                return None
+        job = host.queue.popleft()
+        self._queued -= 1
+        host.started(now)
+        self.in_flight += 1
+        self._schedule(host)
+        job.started = now
+        self._jobs[job.first.row] = job
+        self.summary.requests += 1
+        return job.call
+
+    def wake_at(self, now: float) -> float | None:
+        """When waiting alone will change what may be done; None if only an ending can."""
+        if self._settled:
+            return now
+        if self.in_flight >= self.options.concurrency:
+            return None
+        times = [self._later[0][0]] if self._later else []
+        while self._asleep and self._asleep[0][2] != self._asleep[0][3].turn:
+            heappop(self._asleep)
+        if self._asleep:
+            times.append(self._asleep[0][0])
+        if times:
+            return max(now, min(times))
+        return now if self._exhausted and not self.in_flight else None
+
+    def finish(self, call: Call, attempt: Attempt, now: float) -> Outcome | None:
+        """Judge an attempt that ended: the row's outcome, or None if it will be tried again."""
+        job = self._jobs.pop(call.row)
+        host = job.host
+        self.in_flight -= 1
+        host.in_flight -= 1
+        job.busy += now - job.started
+        self.summary.bytes += len(attempt.body)
+        out = self._judge(job, attempt, now)
+        self._schedule(host)
+        if host.idle(now):
+            self._hosts.pop(host.name, None)
+        return out
+
+    def settled(self) -> list[Outcome]:
+        """Outcomes that needed no exchange, since the last time this was asked."""
+        out, self._settled = self._settled, []
+        return out
+
+    @property
+    def retrying(self) -> int:
+        """Rows that wait to be tried again."""
+        return len(self._later)
+
+    def waiting(self, now: float) -> tuple[str, float] | None:
+        """The host that waits longest and for how many seconds, while nothing else may start."""
+        cooling = [host for *_, host in self._asleep if host.queue and host.cool_until > now]
+        if not cooling:
+            return None
+        host = max(cooling, key=lambda each: each.cool_until)
+        return urls.host_of(host.name + "/"), host.cool_until - now
+
+    # -- what comes in
+
+    def _fill(self, target: int, now: float) -> bool:
+        """Hold up to `target` waiting calls; whether any came in."""
+        before = self._queued
+        while self._queued < target and not self._exhausted and (self._room is None or self._room()):
+            item = next(self._calls, None)
+            if item is None:
+                self._exhausted = True
+            elif isinstance(item, Outcome):
+                self._settled.append(item)
+                if len(self._settled) >= DEEP:
+                    break
+            else:
+                item.guarded = self.options.block_private is True
+                self._enqueue(Job(item, now))
+        return self._queued > before
+
+    def _enqueue(self, job: Job, front: bool = False) -> None:
+        name = urls.origin(job.call.url)
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = Host(name, self.options.rate)
+        job.host = host
+        if front:
+            host.queue.appendleft(job)
+        else:
+            host.queue.append(job)
+        self._queued += 1
+        if len(host.queue) == 1:
+            self._schedule(host)
+
+    def _wake(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            self._enqueue(heappop(self._later)[2], front=True)
+        while self._asleep and self._asleep[0][0] <= now:
+            _, _, turn, host = heappop(self._asleep)
+            if turn == host.turn:
+                self._schedule(host)
+
+    # -- whose turn it is
+
+    def _schedule(self, host: Host[Job]) -> None:
+        """Give the host a fresh place among those that may be asked; its older places lapse."""
+        host.turn += 1
+        if host.queue:
+            heappush(self._ready, (host.in_flight, self._serial(), host.turn, host))
+
+    def _next_host(self, now: float) -> Host[Job] | None:
+        while self._ready:
+            _, _, turn, host = heappop(self._ready)
+            if turn != host.turn:
+                continue
+            at = host.ready_at(now)
+            if at <= now:
+                return host
+            heappush(self._asleep, (at, self._serial(), turn, host))
+        return None
+
+    # -- what comes back
+
+    def _judge(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
+        if attempt.stale and job.free and self._resendable(job.call):
+            job.free = False
+            self._enqueue(job, front=True)
+            return None
+        if attempt.status in redirects.STATUSES and attempt.error is None and self.options.follow_redirects:
+            return self._follow(job, attempt, now)
+        job.attempts += 1
+        if self._retries(job, attempt, now):
+            return None
+        return self._outcome(job, attempt, now)
+
+    def _resendable(self, call: Call) -> bool:
+        return call.method in IDEMPOTENT_METHODS or self.options.retry.unsafe or retries.has_key(call)
+
+    def _follow(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
+        try:
+            location = attempt.headers.get("location", "")
+            hop = redirects.next_hop(job.call, attempt.status, location, self.options.secret_headers, job.hops)
+        except redirects.Unfollowable as error:
+            job.attempts += 1
+            attempt.error, attempt.detail = ErrorKind.REDIRECT, str(error)
+            return self._outcome(job, attempt, now)
+        hop.guarded = job.call.guarded or self._leaves_public(attempt)
+        job.call = hop
+        job.hops += 1
+        self._enqueue(job, front=True)
+        return None
+
+    def _leaves_public(self, attempt: Attempt) -> bool:
+        public = bool(attempt.peer) and not addresses.is_private(attempt.peer)
+        return self.options.block_private == "redirects" and public
+
+    def _retries(self, job: Job, attempt: Attempt, now: float) -> bool:
+        """Put the job off, if it is to be tried again."""
+        retry = self.options.retry
+        asked = retries.retry_after(attempt.headers.get("retry-after", ""), self._epoch + now)
+        if asked is not None and attempt.status in retry.statuses and asked > retry.max_retry_after:
+            attempt.permanent = True
+            attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
+        if not retries.may_retry(retry, job.call, attempt, job.attempts):
+            return False
+        pause = retries.backoff(retry, job.attempts, self._draw())
+        if asked is not None and attempt.status in retry.statuses:
+            pause = 0.0
+            job.host.cool(now + asked + self._draw() * (0.1 * asked + 0.1))
+        if self._late(job, max(now + pause, job.host.cool_until)):
+            return False
+        self.summary.retries += 1
+        job.call, job.hops = job.first, 0
+        heappush(self._later, (now + pause, self._serial(), job))
+        return True
+
+    def _late(self, job: Job, at: float) -> bool:
+        deadline = self.options.timeout.deadline
+        return deadline is not None and at > job.admitted + deadline
+
+    def _outcome(self, job: Job, attempt: Attempt, now: float) -> Outcome:
+        out = verdicts.outcome(
+            job.first,
+            job.call,
+            attempt,
+            self.options,
+            attempts=job.attempts,
+            waited=max(0.0, now - job.admitted - job.busy),
+            at=self._epoch + now,
+        )
+        if attempt.permanent and attempt.error is None and attempt.detail:
+            out.error_detail = f"{out.error_detail}{attempt.detail}"
+        return out

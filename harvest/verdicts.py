@@ -1,0 +1,84 @@
+"""The last attempt of a row to its outcome: decoded, judged, and safe to show. Pure."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from harvest import decoding, urls
+from harvest.calls import Call
+from harvest.errors import ErrorKind
+from harvest.options import Options
+from harvest.outcomes import Attempt, Outcome
+
+_LINKS = ("location", "content-location", "link", "refresh")
+
+
+def outcome(
+    first: Call, last: Call, attempt: Attempt, options: Options, *, attempts: int, waited: float, at: float
+) -> Outcome:
+    """Judge the attempt that ends a row.
+
+    Parameters
+    ----------
+    first, last : Call
+        What the row asked for, and the hop that was answered; the same without redirects.
+    attempts : int
+        Attempts made, this one included.
+    waited : float
+        Seconds that the row spent waiting.
+    at : float
+        Now, in seconds since 1970-01-01 UTC.
+    """
+    shown = urls.mask(last.url)
+    url = shown if first is last else urls.mask(first.url)
+    out = Outcome(first.row, url, attempts=attempts, elapsed=attempt.elapsed, waited=waited, fetched_at=at)
+    if attempt.status:
+        out.status_code = attempt.status
+        out.headers = _shown(attempt.headers, options.secret_headers)
+        out.response_url = shown
+    if attempt.error is None:
+        _read(out, attempt, options)
+    else:
+        fail(out, attempt.error, attempt.detail)
+    return out
+
+
+def fail(out: Outcome, error: ErrorKind, detail: str) -> None:
+    """Turn an outcome into an error with its one sentence."""
+    out.ok = False
+    out.error = error
+    out.error_detail = urls.mask(detail) or error.sentence
+
+
+def _read(out: Outcome, attempt: Attempt, options: Options) -> None:
+    headers = attempt.headers
+    try:
+        content = decoding.body(attempt.body, headers.get("content-encoding", ""), options.max_bytes)
+    except decoding.TooLarge as error:
+        return fail(out, ErrorKind.TOO_LARGE, str(error))
+    except decoding.Undecodable as error:
+        return fail(out, ErrorKind.DECODE, str(error))
+    out.text = decoding.text(content, headers.get("content-type", ""))
+    if out.text is None:
+        out.content = content
+    if attempt.status >= 400:
+        return fail(out, ErrorKind.HTTP, status_line(attempt.status))
+    out.ok = True
+    return None
+
+
+def status_line(status: int) -> str:
+    """A status with its standard phrase, as in ``404 Not Found``."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _shown(headers: dict[str, str], secret: frozenset[str]) -> dict[str, str]:
+    if not secret.isdisjoint(headers):
+        headers = {name: urls.MASK if name in secret else value for name, value in headers.items()}
+    for name in _LINKS:
+        if name in headers:
+            headers[name] = urls.mask(headers[name])
+    return headers

@@ -1,0 +1,143 @@
+"""A row's parts to a `Call` that is ready for the wire, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from harvest import urls
+from harvest.calls import Call, Headers
+from harvest.templates import as_text, missing
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Unsendable(ValueError):
+    """No request can be made of this row; the message becomes its `error_detail`."""
+
+
+def ready(call: Call, base: Headers = ()) -> Call:
+    """Make a call ready for the wire.
+
+    Parameters
+    ----------
+    call : Call
+        As a caller wrote it: any URL, `params`, `json`, headers as a mapping or pairs.
+    base : pairs of str
+        Headers that go out with every request unless the call names them itself.
+
+    Raises
+    ------
+    Unsendable
+        With a sentence that never quotes a value.
+    """
+    try:
+        return _ready(call, base)
+    except UnicodeEncodeError:
+        raise Unsendable("the request contains text that is no valid Unicode (a lone surrogate)") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unsendable(str(error)) from None
+
+
+def _ready(call: Call, base: Headers) -> Call:
+    url, userinfo = urls.normalise(_query(url_text(call.url), call.params))
+    content, kind = _body(call)
+    headers = _headers(call.headers, kind, userinfo)
+    method = _method(call.method)
+    if headers:
+        own = {name for name, _ in headers}
+        headers = tuple(pair for pair in base if pair[0] not in own) + headers
+    return Call(url, method, headers or base, content, None, None, call.row)
+
+
+def url_text(url: Any) -> str:
+    """The text of a URL cell; raises `Unsendable` for what is none."""
+    if isinstance(url, str):
+        return url
+    if missing(url):
+        raise Unsendable("the URL is missing")
+    if hasattr(url, "scheme") and hasattr(url, "host"):  # httpx.URL, yarl.URL, pydantic's
+        return str(url)
+    raise Unsendable(f"the URL is of type {type(url).__name__}, not text")
+
+
+def _query(url: str, params: Any) -> str:
+    if params is None or (not isinstance(params, Mapping | str) and missing(params)):
+        return url
+    if isinstance(params, str):
+        return urls.add_query(url, params.lstrip("?"))
+    if not isinstance(params, Mapping):
+        raise Unsendable(f"params is of type {type(params).__name__}, not a mapping")
+    return urls.add_query(url, urlencode(list(_pairs(params)), quote_via=quote))
+
+
+def _pairs(params: Mapping[Any, Any]) -> Iterable[tuple[str, str]]:
+    """Name and text; a list repeats its name, a missing value is left out."""
+    for name, value in params.items():
+        for each in value if isinstance(value, list | tuple | set) else (value,):
+            if not missing(each):
+                yield str(name), as_text(each)
+
+
+def _body(call: Call) -> tuple[bytes | None, str]:
+    """The body's bytes and the content-type that goes with them."""
+    if call.json is not None and not missing(call.json):
+        try:
+            return orjson.dumps(call.json, option=orjson.OPT_SERIALIZE_NUMPY), "application/json"
+        except TypeError as error:
+            raise Unsendable(f"json= holds something JSON cannot say: {error}") from None
+    if missing(call.content):
+        return None, ""
+    if isinstance(call.content, str):
+        return call.content.encode(), "text/plain; charset=utf-8"
+    if isinstance(call.content, bytes | bytearray | memoryview):
+        return bytes(call.content), "application/octet-stream"
+    raise Unsendable(f"content is of type {type(call.content).__name__}, not text or bytes")
+
+
+def _headers(given: Any, kind: str, userinfo: str) -> Headers:
+    if not given and not kind and not userinfo:
+        return ()
+    if not isinstance(given, Mapping | tuple | list) and not missing(given):
+        raise Unsendable(f"headers is of type {type(given).__name__}, not a mapping")
+    pairs = given.items() if isinstance(given, Mapping) else () if missing(given) else given
+    out = tuple((_name(name), _value(value)) for name, value in pairs if not missing(value))
+    names = {name for name, _ in out}
+    if userinfo and "authorization" not in names:
+        out += (("authorization", basic(*(userinfo.partition(":")[::2]))),)
+    if kind and "content-type" not in names:
+        out += (("content-type", kind),)
+    return out
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise Unsendable("a header's name is not a valid token (RFC 9110 §5.1)")
+    return name.lower()
+
+
+def _value(value: Any) -> str:
+    text = ", ".join(map(as_text, value)) if isinstance(value, list | tuple) else as_text(value)
+    if _CONTROL.search(text):
+        raise Unsendable("a header's value contains a line break or another control character")
+    text.encode()
+    return text.strip()
+
+
+def _method(method: Any) -> str:
+    if method == "GET":
+        return "GET"
+    if not isinstance(method, str) or not _TOKEN.fullmatch(method.strip()):
+        raise Unsendable("the method is not a valid token (RFC 9110 §9.1)")
+    return method.strip().upper()
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an ``Authorization`` header for a user and a password (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")

@@ -1,0 +1,91 @@
+"""Imports go down only, never sideways: the plan of the house, held by a test."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import harvest
+
+FLOORS = [
+    ["_version", "errors", "urls", "heads", "addresses", "demo"],
+    ["options", "calls", "outcomes", "header_dtype", "templates", "decoding"],
+    ["retries", "redirects", "pacing", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner"],
+    ["inputs", "frames", "scheduler"],
+    ["drive", "assembly"],
+    ["engines.watch", "engines.guard"],
+    ["engines.curl", "engines.httpx"],
+    ["engines"],
+    ["harvests"],
+    ["harvester"],
+    ["verbs", "accessor"],
+    [""],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+ROOT = Path(harvest.__file__).parent
+ONLY_IN = {"pycurl": {"engines.curl"}, "httpx": {"engines.httpx"}, "httpcore": {"engines.guard"}}
+
+
+def modules() -> list[str]:
+    paths = sorted(ROOT.rglob("*.py"))
+    return [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".") for path in paths
+    ]
+
+
+def imports(module: str) -> list[str]:
+    """The harvest modules, and the top-level names of all others, that a module imports when it runs."""
+    path = ROOT.joinpath(*module.split(".")) if module else ROOT
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    guarded = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if node in guarded:
+            continue
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            inner = [f"{base}.{alias.name}" for alias in node.names]
+            found += [name if name.removeprefix("harvest.") in FLOOR_OF else base for name in inner]
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_from_below(module: str) -> None:
+    """Every module has a floor, and imports only from lower ones."""
+    assert module in FLOOR_OF, f"{module} has no floor yet; give it one"
+    above = [
+        name
+        for name in imports(module)
+        if name == "harvest" or name.startswith("harvest.")
+        if FLOOR_OF[name.removeprefix("harvest").lstrip(".")] >= FLOOR_OF[module]
+        and not (module == "__main__" and name == "harvest")
+    ]
+    assert not above, f"{module} imports {above}, from its own floor or above"
+
+
+@pytest.mark.parametrize(("library", "homes"), ONLY_IN.items())
+def test_a_transport_library_has_one_home(library: str, homes: set[str]) -> None:
+    """pycurl and httpx are imported in their engine and nowhere else."""
+    users = {module for module in modules() if library in {name.partition(".")[0] for name in imports(module)}}
+    assert users == homes
+
+
+def test_the_public_names_are_these() -> None:
+    """A name is added or taken away on purpose only."""
+    assert [name for name in harvest.__all__ if not name.startswith("__")] == [
+        "Call", "ErrorKind", "HarvestError", "Harvester", "Interrupted", "Outcome", "Pace", "Progress", "Retry",
+        "Summary", "Timeout", "UsageError", "afetch_frame", "fetch_batches", "fetch_frame", "fetch_iter", "last", "run",
+    ]  # fmt: skip
+    assert all(getattr(harvest, name).__doc__ for name in harvest.__all__ if name != "__version__")

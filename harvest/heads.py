@@ -22,9 +22,10 @@ def parse(lines: Iterable[bytes]) -> dict[str, str]:
     last, ended = "", False
     for line in lines:
         name, value = _fields.get(line) or _field(line)
-        if name and not ended:
-            head[name] = f"{head[name]}, {value}" if name in head else value
-            last = name
+        if name:
+            if not ended:
+                head[name] = f"{head[name]}, {value}" if name in head else value
+                last = name
         elif line.startswith(b"HTTP/"):
             head.clear()
             ended = False
@@ -37,14 +38,18 @@ def parse(lines: Iterable[bytes]) -> dict[str, str]:
 
 def _field(line: bytes) -> tuple[str, str]:
     if line.startswith((b"HTTP/", b" ", b"\t")):
-        return "", text(line).strip()
+        return _remember(line, ("", text(line).strip()))
     name, colon, value = line.partition(b":")
     if not colon:
         return "", ""
     field = text(name).strip().lower(), text(value).strip()
+    return field if name.lower().endswith(b"cookie") else _remember(line, field)
+
+
+def _remember(line: bytes, field: tuple[str, str]) -> tuple[str, str]:
     if len(_fields) >= _REMEMBERED:
         _fields.clear()
-    if len(line) < 200 and not name.lower().endswith(b"cookie"):
+    if len(line) < 200:
         _fields[line] = field
     return field
 

@@ -15,7 +15,7 @@ from harvest.errors import ErrorKind, UsageError
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.templates import Filler, Template, Unfillable, filler, missing
-from harvest.urls import mask
+from harvest.urls import is_normal, mask
 from harvest.wire import Unsendable, ready
 
 CHUNK = 10_000
@@ -129,6 +129,8 @@ class Recipe:
 
     def from_cell(self, row: int, cell: Any) -> Call | Outcome:
         """The call of a row that is nothing but a URL."""
+        if isinstance(cell, str) and is_normal(cell):
+            return Call(cell, "GET", self.base, None, None, None, row)
         return self._ready(Call(cell, row=row))
 
     def from_row(self, row: int, values: Mapping[str, Any]) -> Call | Outcome:
@@ -235,10 +237,13 @@ class StreamInput:
         for _ in items:
             self._kept.popleft()
         self._first += len(items)
+        index = pd.RangeIndex(start, start + len(items))
+        if all(type(item) is str for item in items):
+            return pd.DataFrame({"url": items}, index=index)
         records = [_record(item, self._recipe.url) for item in items]
         names = list(dict.fromkeys(name for record in records for name in record)) or ["url"]
         columns = {name: [record.get(name) for record in records] for name in names}
-        return pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(items)))
+        return pd.DataFrame(columns, index=index)
 
 
 def _record(item: Any, url: str) -> dict[str, Any]:

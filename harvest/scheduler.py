@@ -70,7 +70,9 @@ class Scheduler:
         self.in_flight = 0
         self._calls = calls
         self._epoch = epoch
+        self._window = options.concurrency
         self._ahead = ahead
+        self._low = max(1, ahead * 3 // 4)
         self._room = room
         self._draw = draw
         self._exhausted = False
@@ -90,10 +92,12 @@ class Scheduler:
 
     def start(self, now: float) -> Call | None:
         """The next call that may leave now; the caller starts it at once."""
-        if self.in_flight >= self.options.concurrency:
+        if self.in_flight >= self._window:
             return None
-        self._wake(now)
-        self._fill(self._ahead, now)
+        if self._later or self._asleep:
+            self._wake(now)
+        if self._queued < self._low and not self._exhausted:
+            self._fill(self._ahead, now)
         while (host := self._next_host(now)) is None:
             if not self._fill(min(self._queued + 1, DEEP), now):
                 return None
@@ -111,7 +115,7 @@ class Scheduler:
         """When waiting alone will change what may be done; None if only an ending can."""
         if self._settled:
             return now
-        if self.in_flight >= self.options.concurrency:
+        if self.in_flight >= self._window:
             return None
         times = [self._later[0][0]] if self._later else []
         while self._asleep and self._asleep[0][2] != self._asleep[0][3].turn:
@@ -251,14 +255,18 @@ class Scheduler:
     def _retries(self, job: Job, attempt: Attempt, now: float) -> bool:
         """Put the job off, if it is to be tried again."""
         retry = self.options.retry
-        asked = retries.retry_after(attempt.headers.get("retry-after", ""), self._epoch + now)
-        if asked is not None and attempt.status in retry.statuses and asked > retry.max_retry_after:
+        if not retries.is_transient(retry, attempt):
+            return False
+        asked = None
+        if attempt.status in retry.statuses and "retry-after" in attempt.headers:
+            asked = retries.retry_after(attempt.headers["retry-after"], self._epoch + now)
+        if asked is not None and asked > retry.max_retry_after:
             attempt.permanent = True
             attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
         if not retries.may_retry(retry, job.call, attempt, job.attempts):
             return False
         pause = retries.backoff(retry, job.attempts, self._draw())
-        if asked is not None and attempt.status in retry.statuses:
+        if asked is not None:
             pause = 0.0
             job.host.cool(now + asked + self._draw() * (0.1 * asked + 0.1))
         if self._late(job, max(now + pause, job.host.cool_until)):

@@ -14,8 +14,10 @@ MAX_LENGTH = 65_536
 
 _PORTS = {"http": 80, "https": 443}
 
-# A lower-case URL without port, user or escapes is already as it should be; most are.
-_PLAIN = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/(?!\.)[\w\-~!$&'()*+,;=:@/?.]*", re.ASCII)
+# A lower-case URL without user or escapes, its port none of the defaults, is already as it should be.
+_PLAIN = re.compile(
+    r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::(?!80/|443/)[1-9]\d{1,3})?/[\w\-~!$&'()*+,;=:@/?.]*", re.ASCII
+)
 
 _PATH_SAFE = "/-._~!$&'()*+,;=:@%[]"
 _QUERY_SAFE = _PATH_SAFE + "?"
@@ -32,6 +34,11 @@ _USERINFO = re.compile(r"(\w+://)[^/?#@\s]*@")
 
 MASK = "***"
 """What stands where a secret stood."""
+
+
+def is_normal(text: str) -> bool:
+    """Whether a URL is plainly ready for the wire; False where a closer look is needed."""
+    return _PLAIN.fullmatch(text) is not None and "/." not in text and len(text) <= MAX_LENGTH
 
 
 def normalise(text: str) -> tuple[str, str]:
@@ -54,7 +61,7 @@ def normalise(text: str) -> tuple[str, str]:
     ValueError
         With one sentence that says why no request can be made of it. It never quotes the URL.
     """
-    if _PLAIN.fullmatch(text) and "/." not in text and len(text) <= MAX_LENGTH:
+    if is_normal(text):
         return text, ""
     text = text.strip(" \ufeff")
     if not text:
@@ -156,4 +163,6 @@ def mask(text: str) -> str:
     """
     if "@" in text:
         text = _USERINFO.sub(rf"\1{MASK}@", text)
-    return _SECRET_QUERY.sub(rf"\1{MASK}", text) if "=" in text else text
+    if "=" in text and _SECRET_QUERY.search(text) is not None:
+        text = _SECRET_QUERY.sub(rf"\1{MASK}", text)
+    return text

@@ -27,7 +27,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from harvest import demo
-from harvest.demo import TROUBLE, Trouble
+from harvest.demo import TROUBLE, Trouble, weather
+from harvest.demo.desk import Desk, latency
+from harvest.demo.messages import Request
 
 PLAIN = "st-0001"
 
@@ -89,7 +91,7 @@ class TestData:
 
     def test_every_reading_is_plausible(self, calm: demo.Api) -> None:
         """Nobody meets a boiling city in the README."""
-        days = demo._readings()
+        days = weather.readings()
         assert days.keys() == {s["station_id"] for s in calm.stations}
         readings = [reading for day in days.values() for reading in day]
         assert len(readings) == 300 * 24
@@ -98,7 +100,7 @@ class TestData:
 
     def test_the_data_set_is_small(self) -> None:
         """The wheel carries it."""
-        assert len(demo._data("stations.csv")) + len(demo._data("readings.csv.gz")) < 300_000
+        assert len(weather.data("stations.csv")) + len(weather.data("readings.csv.gz")) < 300_000
 
     def test_trouble_is_only_for_stations_that_exist(self, calm: demo.Api) -> None:
         """Every kind of trouble is met by a harvest of all stations."""
@@ -129,7 +131,7 @@ class TestEndpoints:
 
     def test_latency_is_steady_and_between_10_and_80_ms(self) -> None:
         """It looks random and depends on the id alone."""
-        waits = [demo._latency(station) for station in demo._stations()]
+        waits = [latency(station) for station in weather.stations()]
         assert min(waits) >= 0.010
         assert max(waits) <= 0.080
         assert len(set(waits)) > 40
@@ -254,6 +256,7 @@ class TestHttp:
             (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
             (b"GET //[ HTTP/1.1\r\n\r\n", 400),
             (b"POST /echo HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+            (b"POST /echo HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
             (b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
             (b"POST /echo HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 413),
             (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, 431),
@@ -303,8 +306,8 @@ class TestTrouble:
 
     def test_too_many_requests_in_a_second_are_refused(self) -> None:
         """With Retry-After and the X-RateLimit headers; the next second is free again."""
-        desk = demo._Desk("http://x", calm=False)
-        request = demo._Request("GET", "/search?q=lima", "HTTP/1.1", {})
+        desk = Desk("http://x", calm=False)
+        request = Request("GET", "/search?q=lima", "HTTP/1.1", {})
         statuses = Counter(desk.answer(request, 10 + n / 1000).status for n in range(demo.RATE_LIMIT + 20))
         refused = desk.answer(request, 10.9)
         assert statuses == {200: demo.RATE_LIMIT, 429: 20}
@@ -344,7 +347,7 @@ class TestLive:
         with live(calm, f"/live/{PLAIN}?n=3&every=0") as peer:
             messages = [json.loads(text) for text in peer]
         assert [m["seq"] for m in messages] == [1, 2, 3]
-        assert [m["temp"] for m in messages] == [r["temp"] for r in demo._readings()[PLAIN][:3]]
+        assert [m["temp"] for m in messages] == [r["temp"] for r in weather.readings()[PLAIN][:3]]
         assert peer.close_code == 1000
 
     def test_the_day_begins_anew_after_24_messages(self, calm: demo.Api) -> None:
@@ -508,7 +511,7 @@ class TestCommand:
         ran = command("demo", "--no-progress", "--out", str(target))
         assert (ran.returncode, ran.stderr) == (0, "")
         frame = pd.read_parquet(target)
-        assert frame["station_id"].tolist() == list(demo._stations())
+        assert frame["station_id"].tolist() == list(weather.stations())
         failed = {Trouble.CLOSED, Trouble.GONE, Trouble.SLOW, Trouble.BROKEN, Trouble.HTML}
         assert set(frame.loc[~frame["ok"], "station_id"]) == {s for s, what in TROUBLE.items() if what in failed}
         assert frame.loc[frame["ok"], "temp"].notna().all()

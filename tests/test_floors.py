@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,12 @@ import pytest
 import harvest
 
 FLOORS = [
-    ["_version", "errors", "urls", "heads", "addresses", "demo"],
+    ["demo.messages", "demo.trouble", "demo.weather"],
+    ["demo.feeds", "demo.pages", "demo.websocket"],
+    ["demo.desk"],
+    ["demo.api"],
+    ["demo"],
+    ["_version", "errors", "urls", "heads", "addresses"],
     ["options", "calls", "outcomes", "header_dtype", "templates", "decoding"],
     ["retries", "redirects", "pacing", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner"],
     ["inputs", "frames", "scheduler"],
@@ -41,6 +47,7 @@ def imports(module: str) -> list[str]:
     """The harvest modules, and the top-level names of all others, that a module imports when it runs."""
     path = ROOT.joinpath(*module.split(".")) if module else ROOT
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    package = ".".join(source.parent.relative_to(ROOT.parent).parts)
     tree = ast.parse(source.read_text(encoding="utf-8"))
     guarded = {
         inner
@@ -55,7 +62,7 @@ def imports(module: str) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
+            base = resolve_name("." * node.level + (node.module or ""), package)
             inner = [f"{base}.{alias.name}" for alias in node.names]
             found += [name if name.removeprefix("harvest.") in FLOOR_OF else base for name in inner]
     return found

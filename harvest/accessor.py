@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+import numpy as np
 import pandas as pd
 
 from harvest import frames
 from harvest.errors import UsageError
 from harvest.harvester import Harvester, recipe_of
 from harvest.options import FetchOptions
-from harvest.selection import Unreadable, load
+from harvest.selection import Selection, Unreadable, load
+from harvest.templates import missing
+
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @pd.api.extensions.register_dataframe_accessor("harvest")
@@ -92,7 +96,8 @@ class HarvestAccessor:
         given = {**before.options, "prefix": self._prefix, **options}
         with Harvester() as harvester:
             fresh = harvester.fetch_frame(failed, url or before.url, **given)
-        return _merged(self._frame, fresh, ~self._ok)
+        new = [*frames.names(given["prefix"]), *Selection(given.get("select"), given.get("parse")).columns]
+        return _merged(self._frame, fresh, ~self._ok.to_numpy(), new)
 
     @property
     def _ok(self) -> pd.Series[bool]:
@@ -113,23 +118,30 @@ def _parsed(text: Any) -> Any:
         return None
 
 
-def _flat(value: Any, levels: int | None, path: str = "") -> dict[str, Any]:
+def _flat(value: Any, levels: int | None, path: str | None = None) -> dict[str, Any]:
     """Nested objects as one flat one, names joined by dots."""
-    if not isinstance(value, Mapping) or (path and levels is not None and levels < 0):
-        return {path: value} if path else {}
+    if not isinstance(value, Mapping) or (path is not None and levels is not None and levels < 0):
+        return {} if path is None else {path: value}
     out: dict[str, Any] = {}
     for name, inner in value.items():
-        out |= _flat(inner, None if levels is None else levels - 1, f"{path}.{name}" if path else str(name))
+        out |= _flat(inner, None if levels is None else levels - 1, name if path is None else f"{path}.{name}")
     return out
 
 
-def _merged(frame: pd.DataFrame, fresh: pd.DataFrame, again: pd.Series[bool]) -> pd.DataFrame:
+def _merged(frame: pd.DataFrame, fresh: pd.DataFrame, again: Flags, names: list[str]) -> pd.DataFrame:
     """The frame with the rows of `again` replaced, by position: an index may have duplicates."""
-    kept = frame.loc[~again].reindex(columns=fresh.columns)
-    both = pd.concat([kept, fresh], ignore_index=True)
-    flags = again.to_numpy()
-    order = flags.cumsum() + (~flags).sum() - 1
-    order[~flags] = (~flags).cumsum()[~flags] - 1
-    merged: pd.DataFrame = both.iloc[order]
-    merged.index = frame.index
+    merged = frame.copy()
+    for name in names:
+        old = frame[name] if name in frame else pd.Series([None] * len(frame), dtype=object)
+        merged[name] = _joined(old, fresh[name], again)
+    merged.attrs |= fresh.attrs
     return merged
+
+
+def _joined(old: pd.Series[Any], new: pd.Series[Any], again: Flags) -> Any:
+    kept = old[~again]
+    order = np.where(again, again.cumsum() + len(kept) - 1, (~again).cumsum() - 1)
+    if old.dtype == new.dtype:
+        return pd.concat([kept, new], ignore_index=True).array.take(order)
+    cells = [None if missing(cell) else cell for cell in (*kept.tolist(), *new.tolist())]
+    return frames.typed(cells).take(order)

@@ -76,12 +76,16 @@ class Assembly:
             yield (self._next - 1) * self.size, [part], values
 
     def whole(self, total: int) -> Slice:
-        """All rows; those that are not done are `interrupted`. Leaves everything in place."""
+        """All rows; those that are not done are `interrupted`. Leaves everything in place.
+
+        May be called while another thread fills slots: what is open is looked up before what is frozen.
+        """
         parts: list[pa.RecordBatch] = []
         values: list[tuple[object, ...] | None] = []
         for number in range(-(-total // self.size)):
             first = number * self.size
-            part, found = self._frozen.get(number) or self._columns(number, min(self.size, total - first))
+            slots = self._open.get(number)
+            part, found = self._frozen.get(number) or self._columns(first, slots, min(self.size, total - first))
             parts.append(part)
             values.extend(found)
         return 0, parts, values
@@ -90,13 +94,16 @@ class Assembly:
         return self.size if self.total is None else min(self.size, self.total - number * self.size)
 
     def _freeze(self, number: int) -> None:
-        self._frozen[number] = self._columns(number, len(self._open[number]))
+        slots = self._open[number]
+        self._frozen[number] = self._columns(number * self.size, slots, len(slots))
         del self._open[number], self._missing[number]
 
-    def _columns(self, number: int, width: int) -> tuple[pa.RecordBatch, list[tuple[object, ...] | None]]:
-        slots = (self._open.get(number) or [None] * width)[:width]
-        first = number * self.size
-        outcomes = [slot or interrupted(first + at) for at, slot in enumerate(slots)]
+    @staticmethod
+    def _columns(
+        first: int, slots: list[Outcome | None] | None, width: int
+    ) -> tuple[pa.RecordBatch, list[tuple[object, ...] | None]]:
+        found = (slots or [None] * width)[:width]
+        outcomes = [slot or interrupted(first + at) for at, slot in enumerate(found)]
         return frames.batch(outcomes), [each.values for each in outcomes]
 
 

@@ -53,7 +53,7 @@ class Call:
     @property
     def label(self) -> str:
         """Method and URL without secrets, for logs and messages."""
-        return f"{self.method} {urls.mask(str(self.url))}"
+        return f"{self.method} {urls.shown(str(self.url))}"
 
     def __repr__(self) -> str:
         return f"Call({self.label})"

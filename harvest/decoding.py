@@ -12,6 +12,8 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
 
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 """What may be asked for: exactly what can be decoded here."""
@@ -175,28 +177,31 @@ def text(content: bytes, content_type: str) -> str | None:
     names in its first kilobyte, UTF-8, and Windows-1252 for text that is no UTF-8. What does not
     fit it is replaced by U+FFFD, so the text can always be written as UTF-8.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if not _is_textual(kind, content):
+    textual, charset = _announced(content_type)
+    if not (_looks_textual(content) if textual is None else textual):
         return None
-    charset = _CHARSET.search(content_type) if "charset" in content_type.lower() else None
-    if charset is None or charset[1].lower() in ("utf-8", "utf8"):
-        try:
-            if content[:3] != codecs.BOM_UTF8 and not (charset is None and content[:64].count(0)):
-                return content.decode()
-        except UnicodeDecodeError:
-            pass  # the slower ways below find the charset, or replace what does not fit
-    return _decoded(content, charset[1] if charset else "")
+    if charset in ("", "utf-8", "utf8") and content[:3] != codecs.BOM_UTF8 and b"\0" not in content[:2]:
+        with suppress(UnicodeDecodeError):  # the slower way finds the charset, or replaces what does not fit
+            return content.decode()
+    return _decoded(content, charset)
 
 
-def _is_textual(kind: str, content: bytes) -> bool:
-    if kind:
-        return _TEXTUAL.match(kind) is not None
+@lru_cache(maxsize=256)
+def _announced(content_type: str) -> tuple[bool | None, str]:
+    """Whether a content-type is one of text (None if there is none), and its charset in lower case."""
+    kind = content_type.partition(";")[0].strip().lower()
+    charset = _CHARSET.search(content_type)
+    return _TEXTUAL.match(kind) is not None if kind else None, charset[1].lower() if charset else ""
+
+
+def _looks_textual(content: bytes) -> bool:
     return _bom(content) != "" or (b"\0" not in content[:1024] and _is_utf8(content[:1024]))
 
 
-def _is_utf8(start: bytes) -> bool:
+def _is_utf8(content: bytes, whole: bool = False) -> bool:
+    """Whether this is UTF-8, or the start of it."""
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(start)
+        codecs.getincrementaldecoder("utf-8")().decode(content, whole)
     except UnicodeDecodeError:
         return False
     return True
@@ -208,7 +213,10 @@ def _bom(content: bytes) -> str:
 
 def _decoded(content: bytes, named: str) -> str:
     name = _bom(content) or _codec(named) or _sniffed(content)
-    out = content.decode(name, "replace")
+    try:
+        out = content.decode(name, "replace")
+    except UnicodeError:  # a codec that cannot replace, such as idna
+        out = content.decode("utf-8", "replace")
     if not out.isascii() and any("\ud800" <= char <= "\udfff" for char in out):
         out = out.encode("utf-8", "replace").decode()
     return out
@@ -223,9 +231,17 @@ def _codec(name: str) -> str:
 
 
 def _sniffed(content: bytes) -> str:
-    if len(content) >= 2 and content[:2].count(0) == 1:  # JSON in UTF-16 without a mark (RFC 4627 §3)
-        return "utf-16-be" if content[0] == 0 else "utf-16-le"
+    if wide := _wide(content):
+        return wide
     meta = _META.search(content[:1024])
     if meta and (name := _codec(meta[1].decode("ascii"))):
         return name
-    return "utf-8" if _is_utf8(content) else "cp1252"
+    return "utf-8" if _is_utf8(content, whole=True) else "cp1252"
+
+
+def _wide(content: bytes) -> str:
+    """UTF-16, if the first two characters are ASCII in it, as in JSON without a mark (RFC 4627 §3)."""
+    zeros = tuple(byte == 0 for byte in content[:4])
+    if len(content) % 2 == 0 and zeros in ((True, False), (True, False) * 2):
+        return "utf-16-be"
+    return "utf-16-le" if len(content) % 2 == 0 and zeros in ((False, True), (False, True) * 2) else ""

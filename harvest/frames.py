@@ -155,9 +155,11 @@ def typed(values: Sequence[Any]) -> Any:
     kinds = {type(value) for value in values if value is not None}
     for types, dtype in _TYPES:
         if kinds and kinds <= types:
+            if types == {int} and not all(value is None or -(2**63) <= value < 2**63 for value in values):
+                break
             try:
                 return pd.array(list(values), dtype=dtype)
-            except (OverflowError, TypeError, ValueError):  # an integer beyond 64 bits, say
+            except (OverflowError, TypeError, ValueError):  # an integer beyond any float, say
                 break
     return pd.array([as_json(value) for value in values], dtype=_STRING)
 

@@ -96,6 +96,7 @@ class Harvest:
             try:
                 for ended in drive(self._scheduler, engine, monotonic):
                     yield self._finished(ended)
+                    self._report()
                     if stopping.is_set():
                         break
             finally:
@@ -120,7 +121,6 @@ class Harvest:
             add = self._scheduler.summary.add
             for each in ended:
                 add(each)
-        self._report()
         return ended
 
     def _report(self, last: bool = False) -> None:
@@ -139,6 +139,8 @@ class FrameSink:
     def __init__(self, source: Input, options: Options, selection: Selection) -> None:
         self._assembly = Assembly(SLICE, source.total)
         self._source, self._options, self._selection = source, options, selection
+        self._lock = threading.Lock()
+        self._frame: pd.DataFrame | None = None
         self.finished = self._assembly.get
 
     def run(self, harvest: Harvest, stopping: threading.Event) -> pd.DataFrame:
@@ -149,9 +151,13 @@ class FrameSink:
         return self.frame(harvest)
 
     def frame(self, harvest: Harvest) -> pd.DataFrame:
-        """The frame as far as it has come; rows that are not done are `interrupted`."""
-        total = self._source.total if self._source.total is not None else harvest.pulled
-        return to_frame(self._source, self._assembly.whole(total), total, self._options, self._selection)
+        """The frame as far as it has come; rows that are not done are `interrupted`. Made once, by any thread."""
+        with self._lock:
+            if self._frame is None:
+                total = self._source.total if self._source.total is not None else harvest.pulled
+                part = self._assembly.whole(total)
+                self._frame = to_frame(self._source, part, total, self._options, self._selection)
+            return self._frame
 
 
 class BatchSink:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import register_extension_dtype
@@ -40,6 +41,10 @@ class HeadersDtype(pd.ArrowDtype):
             raise TypeError(f"{string!r} is not the name of {cls.__name__}")
         return cls()
 
+    def _get_common_dtype(self, dtypes: list[Any]) -> Any:
+        """What pandas asks when columns meet, in `concat` or in a row such as ``frame.iloc[0]``."""
+        return self if all(dtype == self for dtype in dtypes) else None
+
     def construct_array_type(self) -> type[HeadersArray]:
         """The array of this dtype."""
         return HeadersArray
@@ -58,6 +63,12 @@ class HeadersArray(ArrowExtensionArray):
             return scalars.copy() if copy else scalars
         cells = [None if cell is None or cell is pd.NA else list(dict(cell).items()) for cell in scalars]
         return cls(pa.array(cells, MAP))
+
+    def to_numpy(self, dtype: Any = None, copy: bool = False, na_value: Any = pd.NA) -> np.ndarray[Any, Any]:
+        """The cells as an array of dicts."""
+        cells = np.empty(len(self), dtype=object)
+        cells[:] = [na_value if cell is pd.NA else cell for cell in self]
+        return cells
 
     def __getitem__(self, item: Any) -> Any:
         return _as_dict(super().__getitem__(item))

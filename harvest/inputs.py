@@ -15,7 +15,7 @@ from harvest.errors import ErrorKind, UsageError
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.templates import Filler, Template, Unfillable, filler, missing
-from harvest.urls import is_normal, mask
+from harvest.urls import is_normal, mask, shown
 from harvest.wire import Unsendable, ready
 
 CHUNK = 10_000
@@ -44,10 +44,10 @@ def read(data: Any, url: str | None, options: Options, base: Headers, keep: bool
     if isinstance(data, str | PathLike):
         data = _from_path(fspath(data))
     if isinstance(data, pd.Series):
-        data = data.to_frame(url if url and "{" not in url and "://" not in url else "url")
+        data = data.to_frame(_series_name(data, url))
     if isinstance(data, pd.DataFrame):
         return FrameInput(data, Recipe(url or "url", options, base, list(data.columns)))
-    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+    if isinstance(data, Mapping | bytes | bytearray) or not isinstance(data, Iterable):
         what = f"data is a {type(data).__name__}"
         raise UsageError(f"{what}; pass a DataFrame, a Series, a path, or a list of URLs, mappings or Calls")
     if isinstance(data, pd.Index) or type(data).__name__ == "ndarray":
@@ -55,8 +55,16 @@ def read(data: Any, url: str | None, options: Options, base: Headers, keep: bool
     return StreamInput(data, Recipe(url or "url", options, base, None), keep)
 
 
+def _series_name(series: pd.Series[Any], url: str | None) -> str:
+    """The column a Series becomes: the one that is asked for, its own if a template names it, else ``url``."""
+    if url and "{" not in url and "://" not in url:
+        return url
+    name = series.name
+    return name if url and isinstance(name, str) and f"{{{name}" in url else "url"
+
+
 def _from_path(path: str) -> Any:
-    if path.startswith(("http://", "https://")):
+    if path.lower().startswith(("http://", "https://")):
         return [path]
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
         ".csv": pd.read_csv,
@@ -65,8 +73,11 @@ def _from_path(path: str) -> Any:
     }
     for ending, reader in readers.items():
         if path.lower().endswith(ending):
-            return reader(path)
-    raise UsageError(f"{path!r} is neither a URL nor a .csv, .parquet or .jsonl file; pass a list or a DataFrame")
+            try:
+                return reader(path)
+            except FileNotFoundError:
+                raise UsageError(f"there is no file {path!r}; check the path, or pass a DataFrame") from None
+    raise UsageError(f"{mask(path)!r} is neither a URL nor a .csv, .parquet or .jsonl file; pass a list or a DataFrame")
 
 
 class Recipe:
@@ -91,17 +102,17 @@ class Recipe:
             self.names.add(url)
             return None
         if "{" in url or "://" in url:
-            return self._need(Template, url)
+            return self._need(url)
         if self._columns is None:
             return None
         have = ", ".join(map(repr, self._columns[:12])) or "none"
         raise UsageError(f"there is no column {url!r} (columns: {have}); pass url= with a column's name or a template")
 
-    def _need(self, make: type[Template], text: str) -> Template:
+    def _need(self, url: str) -> Template:
         try:
-            template = make(text)
+            template = Template(url)
         except ValueError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(f"url={mask(url)!r} {error}") from None
         self._check(template.names)
         return template
 
@@ -119,11 +130,11 @@ class Recipe:
             self.names.add(value)
             return lambda row: row.get(value)
         if part in ("params", "headers") and not isinstance(value, Mapping):
-            raise UsageError(f"{part}={value!r} is neither a column nor a mapping; pass one of the two")
+            raise UsageError(f"{part}= is neither a column's name nor a mapping; pass one of the two")
         try:
             fill, names = filler(value)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
+        except ValueError as error:  # the text is not quoted, for it may hold a secret
+            raise UsageError(f"a text in {part}= {error}") from None
         self._check(names)
         return fill
 
@@ -164,7 +175,7 @@ def _given(options: Options, part: str) -> bool:
 
 def invalid(row: int, url: str, detail: str) -> Outcome:
     """The outcome of a row of which no request can be made."""
-    return Outcome(row, mask(url), error=ErrorKind.INVALID_REQUEST, error_detail=detail)
+    return Outcome(row, shown(url), error=ErrorKind.INVALID_REQUEST, error_detail=detail)
 
 
 class FrameInput:
@@ -174,12 +185,15 @@ class FrameInput:
         self.frame = frame
         self.total: int | None = len(frame)
         self._recipe = recipe
+        for name in recipe.names:
+            if isinstance(frame[name], pd.DataFrame):
+                raise UsageError(f"the frame has {frame[name].shape[1]} columns named {name!r}; rename all but one")
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One per row, in order; only the needed columns are looked at, a chunk at a time."""
         recipe = self._recipe
         names = sorted(recipe.names)
-        columns = [self._column(name) for name in names]
+        columns = [self.frame[name] for name in names]
         for start in range(0, len(self.frame), CHUNK):
             cells = [column.iloc[start : start + CHUNK].tolist() for column in columns]
             if recipe.plain:
@@ -190,12 +204,6 @@ class FrameInput:
                 values: Iterable[Sequence[Any]] = zip(*cells, strict=True) if cells else [()] * width
                 for row, value in enumerate(values, start):
                     yield recipe.from_row(row, dict(zip(names, value, strict=True)))
-
-    def _column(self, name: str) -> pd.Series[Any]:
-        column = self.frame[name]
-        if isinstance(column, pd.DataFrame):
-            raise UsageError(f"the frame has {column.shape[1]} columns named {name!r}; rename them first")
-        return column
 
     def rows(self, start: int, stop: int | None) -> pd.DataFrame:
         """A slice of the caller's frame, index and all."""
@@ -211,6 +219,13 @@ class StreamInput:
         self._recipe = recipe
         self._kept: deque[Any] | None = deque() if keep else None
         self._first = 0
+
+    @property
+    def columns(self) -> list[Any]:
+        """The names that mappings bring, where that can be known beforehand."""
+        items = self._items if isinstance(self._items, Sequence) else ()
+        found = (name for item in items if isinstance(item, Mapping) for name in _record(item, self._recipe.url))
+        return list(dict.fromkeys(found))
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One per item, pulled only when asked for."""
@@ -239,11 +254,22 @@ class StreamInput:
         self._first += len(items)
         index = pd.RangeIndex(start, start + len(items))
         if all(type(item) is str for item in items):
-            return pd.DataFrame({"url": items}, index=index)
+            return _framed({"url": items}, index)
         records = [_record(item, self._recipe.url) for item in items]
         names = list(dict.fromkeys(name for record in records for name in record)) or ["url"]
         columns = {name: [record.get(name) for record in records] for name in names}
+        return _framed(columns, index)
+
+
+def _framed(columns: dict[Any, list[Any]], index: pd.Index[Any]) -> pd.DataFrame:
+    try:
         return pd.DataFrame(columns, index=index)
+    except UnicodeEncodeError:  # no column and no file can hold a lone surrogate
+        return pd.DataFrame({name: list(map(_writable, cells)) for name, cells in columns.items()}, index=index)
+
+
+def _writable(cell: Any) -> Any:
+    return cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell
 
 
 def _record(item: Any, url: str) -> dict[str, Any]:

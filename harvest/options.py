@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from harvest.errors import UsageError
@@ -34,10 +36,15 @@ _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+?)s?\s*"
 
 
 def _positive(name: str, value: object, *, whole: bool = False) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+    kind = Integral if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not float(value) > 0:
         what = "a whole number of at least 1" if whole else "a number above 0"
         raise UsageError(f"{name}={value!r} makes no sense; give {what}")
+
+
+def _switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name}={value!r} is neither on nor off; write True or False")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +84,11 @@ class Retry:
         _positive("Retry(base)", self.base)
         _positive("Retry(cap)", self.cap)
         _positive("Retry(max_retry_after)", self.max_retry_after)
-        object.__setattr__(self, "statuses", frozenset(self.statuses))
+        _switch("Retry(unsafe)", self.unsafe)
+        statuses = self.statuses
+        if not isinstance(statuses, Iterable) or not all(isinstance(status, int) for status in statuses):
+            raise UsageError(f"Retry(statuses)={statuses!r} is no set of numbers; write one such as {{429, 503}}")
+        object.__setattr__(self, "statuses", frozenset(statuses))
 
     __repr__ = lambda self: _short(self)  # noqa: E731  (a def would hide that all three share it)
 
@@ -234,16 +245,25 @@ class Options:
         _positive("concurrency", self.concurrency, whole=True)
         if self.max_bytes is not None:
             _positive("max_bytes", self.max_bytes, whole=True)
+        for name in ("http2", "follow_redirects", "dedupe"):
+            _switch(name, getattr(self, name))
+        for name, kinds, hint in _KINDS:
+            if not isinstance(getattr(self, name), kinds):
+                raise UsageError(f"{name}= is of the wrong type; {hint}")
+        _check_auth(self.auth)
+        _check_verify(self.verify)
+        if self.proxy is not None and "://" not in self.proxy:
+            raise UsageError('proxy= is no URL; write one such as "http://proxy.example.com:3128"')
         if self.json is not None and self.content is not None:
             raise UsageError("json= and content= both give the body; leave one out")
         if self.engine not in ("auto", "curl", "httpx"):
             raise UsageError(f'engine={self.engine!r} does not exist; use "auto", "curl" or "httpx"')
-        if self.block_private not in (True, False, "redirects"):
-            raise UsageError(f'block_private={self.block_private!r}: use True, False or "redirects"')
+        if not isinstance(self.block_private, bool) and self.block_private != "redirects":
+            raise UsageError(f'block_private={self.block_private!r} does not exist; use True, False or "redirects"')
         if self.parse is not None and not callable(self.parse):
-            raise UsageError("parse= must be a callable that takes an Outcome; pass a function")
+            raise UsageError("parse= cannot be called; pass a function that takes an Outcome")
         if not isinstance(self.progress, bool) and not callable(self.progress):
-            raise UsageError("progress= must be True, False or a callable that takes a Progress")
+            raise UsageError("progress= is neither True nor False; pass one of them, or a function of a Progress")
 
     def __repr__(self) -> str:
         return _short(self, hide=frozenset({"auth", "proxy", "headers", "params", "json", "content", "client"}))
@@ -276,14 +296,44 @@ def _rate(value: float | str | Pace | None) -> Pace | None:
 def _secret_headers(names: Any) -> frozenset[str]:
     if isinstance(names, str):
         raise UsageError(f"secret_headers={names!r} is one name; write secret_headers=[{names!r}]")
+    if not isinstance(names, Iterable):
+        raise UsageError("secret_headers= is no collection; write secret_headers=[] or a list of names")
     return SECRET_HEADERS | {str(name).lower() for name in names}
+
+
+def _check_auth(auth: Any) -> None:
+    texts = auth if isinstance(auth, tuple) else ()
+    wrong = isinstance(auth, tuple) and (len(texts) != 2 or not all(isinstance(text, str) for text in texts))
+    if wrong or not (auth is None or isinstance(auth, tuple | str) or hasattr(auth, "auth_flow")):
+        raise UsageError("auth= is nothing to log in with; pass (user, password), a bearer token or an httpx.Auth")
+
+
+_KINDS: tuple[tuple[str, Any, str], ...] = (
+    ("method", str, 'write a name such as "POST", a template, or a column'),
+    ("prefix", str, 'write a text such as "http_"'),
+    ("proxy", str | None, 'write a URL such as "http://proxy.example.com:3128"'),
+)
+
+
+def _check_verify(verify: Any) -> None:
+    if isinstance(verify, str) and not os.path.exists(verify):
+        raise UsageError(f"there is no file verify={verify!r}; give the path of a CA bundle")
+    if not isinstance(verify, bool | str) and not hasattr(verify, "wrap_socket"):
+        raise UsageError("verify= is of the wrong type; pass True, False, a path or an ssl.SSLContext")
 
 
 def _as_is(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """Numpy's integers as Python's, which is what libcurl takes."""
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
+    "concurrency": _whole,
+    "max_bytes": _whole,
     "retry": _retry,
     "timeout": _timeout,
     "rate": _rate,
@@ -297,6 +347,6 @@ def _short(value: Any, hide: frozenset[str] = frozenset()) -> str:
     parts = []
     for item in fields(value):
         now = getattr(value, item.name)
-        if now != getattr(default, item.name):
+        if now is not None if item.name in hide else now != getattr(default, item.name):
             parts.append(f"{item.name}={'…' if item.name in hide else repr(now)}")
     return f"{type(value).__name__}({', '.join(parts)})"

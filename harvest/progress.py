@@ -69,12 +69,19 @@ class Bar:
     def close(self, progress: Progress) -> None:
         """Draw the last state and let the bar stand."""
         self._draw(progress)
-        self._bar.close()
+        self._try(self._bar.close)
 
     def _draw(self, progress: Progress) -> None:
         self._bar.set_postfix_str(progress.notes, refresh=False)
         self._bar.n = progress.done
-        self._bar.refresh()
+        with self._bar.get_lock():  # refresh() itself would keep the lock if it failed
+            self._try(lambda: self._bar.refresh(nolock=True))
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except (OSError, ValueError):  # the terminal went away, which is no reason to stop
+            self._bar.disable = True
 
 
 class Silence:
@@ -107,10 +114,9 @@ def _in_notebook() -> bool:
 
 def _tqdm() -> Any:
     """The class for this place. `tqdm.auto` would warn where ipywidgets is missing."""
+    base: Any
     if _in_notebook() and find_spec("ipywidgets") is not None:
-        from tqdm.notebook import tqdm as notebook_bar
-
-        return notebook_bar
-    from tqdm import tqdm as text_bar
-
-    return text_bar
+        from tqdm.notebook import tqdm as base
+    else:
+        from tqdm import tqdm as base
+    return type("Bar", (base,), {"monitor_interval": 0})  # no thread that outlives the bar

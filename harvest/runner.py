@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from time import monotonic
 from types import FrameType
 from typing import Any, Generic, TypeVar
@@ -27,6 +27,21 @@ GRACE = 5.0
 """Seconds that a stopped worker may take, when a caller's function holds it up."""
 
 
+class Stop(threading.Event):
+    """Tells work to end soon; it is set, too, when the work within which it was begun is to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outer = _around.get()
+
+    def is_set(self) -> bool:
+        """Whether to end."""
+        return super().is_set() or (self._outer is not None and self._outer.is_set())
+
+
+_around: ContextVar[Stop | None] = ContextVar("harvest_stop", default=None)
+
+
 class Worker(Generic[T]):
     """Work in a thread of its own, with the caller's context variables.
 
@@ -38,7 +53,7 @@ class Worker(Generic[T]):
 
     def __init__(self, work: Callable[[threading.Event], T]) -> None:
         self._work = work
-        self._stopping = threading.Event()
+        self._stopping = Stop()
         self._done = threading.Event()
         self._watchers: list[Callable[[], object]] = []
         self._lock = threading.Lock()
@@ -59,11 +74,16 @@ class Worker(Generic[T]):
 
     def stop(self) -> None:
         """Ask the work to end soon."""
-        self._stopping.set()
+        with self._lock:
+            if not self._done.is_set():
+                self._stopping.set()
 
     def wait(self, seconds: float) -> bool:
         """Whether the work is done, waiting for that as long as this."""
-        return self._done.wait(seconds)
+        if not self._done.wait(seconds):
+            return False
+        self._thread.join()
+        return True
 
     def result(self) -> T:
         """What the work returned; raises what it raised. Only once it is done."""
@@ -84,12 +104,14 @@ class Worker(Generic[T]):
         tell()
 
     def _run(self) -> None:
+        _around.set(self._stopping)
         try:
             self._result = self._work(self._stopping)
         except BaseException as error:  # handed to the calling thread, which raises it
             self._error = error
         with self._lock:
             self._done.set()
+            self._stopping.clear()  # what a caller's function left behind to run later is not to stop
         for tell in self._watchers:
             tell()
 
@@ -128,19 +150,24 @@ def attend(done: Callable[[float], bool], stop: Callable[[], None], tick: Callab
     leaves at once.
     """
     with Interrupts() as interrupts:
-        try:
-            while not done(SLICE) and not interrupts.count:
-                tick()
-        except BaseException:  # an exception thrown into this thread from outside, or by `tick`
-            stop()
-            raise
-        if not interrupts.count:
-            return False
+        _attend(done, stop, tick, interrupts)
+    return interrupts.count > 0
+
+
+def _attend(
+    done: Callable[[float], bool], stop: Callable[[], None], tick: Callable[[], object], interrupts: Interrupts
+) -> None:
+    try:
+        while not done(SLICE) and not interrupts.count:
+            tick()
+    except BaseException:  # an exception thrown into this thread from outside, or by `tick`
+        stop()
+        raise
+    if interrupts.count:
         stop()
         until = monotonic() + GRACE
         while not done(SLICE) and interrupts.count < 2 and monotonic() < until:
             tick()
-        return True
 
 
 def hand_on() -> None:
@@ -152,9 +179,14 @@ def hand_on() -> None:
 
 
 def block(worker: Worker[T], tick: Callable[[], object], partial: Callable[[], Any]) -> T:
-    """Wait for a worker; an interrupt becomes `Interrupted` with the frame that `partial` makes."""
-    if attend(worker.start().wait, worker.stop, tick):
+    """Wait for a worker; an interrupt becomes `Interrupted` with the frame that `partial` makes.
+
+    `partial` is called in any case, while Ctrl-C is still held back, so that it can keep what came.
+    """
+    with Interrupts() as interrupts:
+        _attend(worker.start().wait, worker.stop, tick, interrupts)
         frame = partial()
+    if interrupts.count:
         hand_on()
         raise Interrupted(frame=frame) from None
     return worker.result()
@@ -173,7 +205,7 @@ async def watch(worker: Worker[T], tick: Callable[[], object]) -> T:
 
 async def _watch_asyncio(worker: Worker[T], tick: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
     done = asyncio.Event()
-    worker.when_done(lambda: _tell(loop, done))
+    worker.when_done(lambda: _tell(loop.call_soon_threadsafe, done.set))
     worker.start()
     try:
         while not await _within(SLICE, done):
@@ -182,6 +214,9 @@ async def _watch_asyncio(worker: Worker[T], tick: Callable[[], object], loop: as
         worker.stop()
         await _within(GRACE, done)
         raise
+    finally:
+        worker.stop()
+        worker.wait(0)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:
@@ -192,26 +227,33 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
         return False
 
 
-def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(event.set)
+def _tell(soon: Callable[[Callable[[], object]], object], done: Callable[[], object]) -> None:
+    try:
+        soon(done)
+    except RuntimeError:  # the loop has ended, so nobody waits any more
+        return
 
 
 async def _watch_trio(worker: Worker[T], tick: Callable[[], object]) -> None:
-    trio = sys.modules["trio"]
+    trio: Any = sys.modules.get("trio")
+    if trio is None:
+        raise HarvestError("nothing runs this coroutine; await it under asyncio or trio, or use the blocking verb")
     done, token = trio.Event(), trio.lowlevel.current_trio_token()
-    worker.when_done(lambda: token.run_sync_soon(done.set))
+    worker.when_done(lambda: _tell(token.run_sync_soon, done.set))
     worker.start()
     try:
         while not done.is_set():
             with trio.move_on_after(SLICE):
                 await done.wait()
             tick()
-    except trio.Cancelled:
+    except (trio.Cancelled, KeyboardInterrupt):
         worker.stop()
         with trio.move_on_after(GRACE, shield=True):
             await done.wait()
         raise
+    finally:
+        worker.stop()
+        worker.wait(0)
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, nested: bool = False) -> T:
@@ -244,7 +286,7 @@ def run(coroutine: Coroutine[Any, Any, T], *, nested: bool = False) -> T:
     >>> run(answer())
     42
     """
-    if not asyncio.iscoroutine(coroutine):
+    if not isinstance(coroutine, Coroutine):
         raise UsageError(
             f"run() takes a coroutine, not a {type(coroutine).__name__}; call the async function: run(f())"
         )
@@ -252,19 +294,18 @@ def run(coroutine: Coroutine[Any, Any, T], *, nested: bool = False) -> T:
         if nested:
             return _run_nested(coroutine)
         return block(Worker(lambda stopping: _run_alone(coroutine, stopping)), lambda: None, lambda: None)
-    finally:
-        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-            coroutine.close()  # something above went wrong before it began
+    except (HarvestError, ImportError):
+        coroutine.close()  # it may not have begun
+        raise
 
 
 def _run_alone(coroutine: Coroutine[Any, Any, T], stopping: threading.Event) -> T:
     async def main() -> T:
         task = asyncio.ensure_future(coroutine)
-        while not task.done():
+        while not task.done() and not stopping.is_set():
             await asyncio.wait({task}, timeout=SLICE)
-            if stopping.is_set():
-                task.cancel()
-        return task.result()
+        task.cancel()  # once: it may have to await something to put things in order
+        return await task
 
     with asyncio.Runner() as runner:
         return runner.run(main())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from harvest.errors import ErrorKind, UsageError
 from harvest.outcomes import Outcome
+from harvest.templates import missing
+from harvest.urls import mask
 
 PARSED = "parsed"
 """The column that `parse` fills."""
@@ -50,7 +54,7 @@ class Selection:
         try:
             values = self._selected(outcome)
             if self._parse is not None:
-                values.append(_storable(self._parse(outcome)))
+                values.append(_storable(self._parse(_copy(outcome))))
             outcome.values = tuple(values)
         except Unreadable as error:
             _fail(outcome, str(error))
@@ -79,7 +83,7 @@ def _jmespath_error() -> type[Exception]:
 
 def _compiled(select: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(select, Mapping):
-        raise UsageError('select= must be a mapping of column to JMESPath, such as {"temp": "main.temp"}')
+        raise UsageError('select= is no mapping of column to JMESPath; write select={"temp": "main.temp"}')
     if not select:
         return {}
     import jmespath  # loaded with the first select
@@ -96,7 +100,11 @@ def _compiled(select: Mapping[str, str]) -> dict[str, Any]:
 
 def _storable(value: Any) -> Any:
     """The value, if a column can hold it; a coroutine, a socket or a lock cannot be one."""
-    if value is None or isinstance(value, _SCALARS | dict | list | tuple):
+    if missing(value):
+        return None
+    if isinstance(value, str):
+        return writable(str(value))
+    if isinstance(value, (*_SCALARS, dict, list, tuple)):
         return value
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         return value.item()
@@ -109,7 +117,7 @@ def _storable(value: Any) -> Any:
 def _fail(outcome: Outcome, detail: str) -> None:
     outcome.ok = False
     outcome.error = ErrorKind.PARSE
-    outcome.error_detail = detail
+    outcome.error_detail = writable(mask(detail))
     outcome.values = None
 
 
@@ -121,5 +129,22 @@ def as_json(value: Any) -> str | None:
         return value
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # an integer beyond 64 bits, say
-        return str(value)
+    except TypeError:  # an integer beyond 64 bits, say, or 255 levels
+        return _as_slow_json(value)
+
+
+def _as_slow_json(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__} that cannot be written as JSON"
+
+
+def writable(text: str) -> str:
+    """The text, lone surrogates replaced: no column and no file can hold them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _copy(outcome: Outcome) -> Outcome:
+    """What a caller's function may do with as it likes."""
+    return replace(outcome, headers=dict(outcome.headers or {}))

@@ -26,7 +26,7 @@ def as_text(value: Any) -> str:
     """A cell as it is written into a request: ``true``, ``7`` for 7.0, ISO 8601 for times."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # numpy's, by either name
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
@@ -49,7 +49,7 @@ class Template:
         try:
             self._parts = [(before, name, spec or "") for before, name, spec, _ in Formatter().parse(text)]
         except ValueError as error:
-            raise ValueError(f"{text!r} is no template ({error}); write {{column}}, or {{{{ for a brace") from None
+            raise ValueError(f"is no template ({error}); write {{column}}, or {{{{ for a brace") from None
         self.names = tuple(dict.fromkeys(name for _, name, _ in self._parts if name is not None))
 
     def fill(self, row: Mapping[str, Any], encode: bool = False) -> str:
@@ -60,7 +60,7 @@ class Template:
             if name is not None:
                 value = _formatted(name, row, spec)
                 at_start = name == self._parts[0][1] and not any(out)
-                out.append(quote(value, safe="") if encode and not at_start else value)
+                out.append(_quoted(name, value) if encode and not at_start else value)
         return "".join(out)
 
     @property
@@ -73,10 +73,19 @@ def _formatted(name: str, row: Mapping[str, Any], spec: str) -> str:
     value = row.get(name)
     if missing(value):
         raise Unfillable(f"the template needs {name!r}, which has no value in this row")
+    if isinstance(value, float) and value.is_integer() and spec.endswith("d"):
+        value = int(value)  # a column of whole numbers with gaps holds floats
     try:
         return format(value, spec) if spec else as_text(value)
     except (TypeError, ValueError):
         raise Unfillable(f"the value of {name!r} does not fit the format {spec!r}") from None
+
+
+def _quoted(name: str, value: str) -> str:
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise Unfillable(f"the value of {name!r} is no valid Unicode (a lone surrogate)") from None
 
 
 Filler = Callable[[Mapping[str, Any]], Any]

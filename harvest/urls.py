@@ -7,30 +7,41 @@ Both engines get the same plain-ASCII URL, so they send the same bytes. Rules fr
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 MAX_LENGTH = 65_536
 """Longest URL, in characters, that is sent at all."""
 
 _PORTS = {"http": 80, "https": 443}
 
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+
 # A lower-case URL without user or escapes, its port none of the defaults, is already as it should be.
 _PLAIN = re.compile(
-    r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::(?!80/|443/)[1-9]\d{1,3})?/[\w\-~!$&'()*+,;=:@/?.]*", re.ASCII
+    rf"https?://(?=[^/]{{1,253}}/){_LABEL}(?:\.{_LABEL})*(?::(?!80/|443/)[1-9]\d{{1,3}})?/[\w\-~!$&'()*+,;=:@/?.]*",
+    re.ASCII,
 )
 
 _PATH_SAFE = "/-._~!$&'()*+,;=:@%[]"
 _QUERY_SAFE = _PATH_SAFE + "?"
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.ASCII | re.IGNORECASE)
+_DOTS = re.compile(r"/(?:\.|%2e)", re.IGNORECASE)
 
 _SECRET_NAME = (
-    r"[\w.-]*(?:token|secret|passw(?:or)?d|pwd|api[_-]?key|access[_-]?key|signature|credential)[\w.-]*"
+    r"(?=[\w.-]*(?:token|secret|passw(?:or)?d|pwd|api[_-]?key|access[_-]?key|signature|credential))[\w.-]++"
     r"|key|appid|app_id|auth|authorization|sig|session(?:id)?|jwt|bearer|code_verifier"
 )
-_SECRET_QUERY = re.compile(rf"([?&;](?:{_SECRET_NAME})=)[^&;#\s\"']+", re.IGNORECASE)
-_USERINFO = re.compile(r"(\w+://)[^/?#@\s]*@")
+# A URL may stand inside another one, escaped.
+_SECRET_QUERY = re.compile(
+    rf"((?:[?&;]|%3F|%26)(?:{_SECRET_NAME})(?:=|%3D))(?:(?!%26|%23)[^&;#\s\"'<>])+", re.IGNORECASE
+)
+_USERINFO = re.compile(r"(://)[^/?#@\s]*@")
+_BROKEN_USERINFO = re.compile(r"(://).*@", re.DOTALL)
+_ESCAPED_USERINFO = re.compile(r"(%3A%2F%2F)(?:(?!%2F|%40)[^/?#&@\s])*%40", re.IGNORECASE)
 
 MASK = "***"
 """What stands where a secret stood."""
@@ -70,23 +81,45 @@ def normalise(text: str) -> tuple[str, str]:
         raise ValueError(f"the URL is longer than {MAX_LENGTH:,} characters")
     if _CONTROL.search(text):
         raise ValueError("the URL contains a line break or another control character")
+    if _SURROGATE.search(text):
+        raise ValueError("the URL contains text that is no valid Unicode (a lone surrogate)")
     return _rebuild(text)
 
 
 def _rebuild(text: str) -> tuple[str, str]:
-    parts = urlsplit(text.replace("\\", "%5C"))
+    parts = _split(text.replace("\\", "%5C"))
     if parts.scheme not in _PORTS:
         raise ValueError(_scheme_complaint(parts.scheme))
-    userinfo, _, _ = parts.netloc.rpartition("@")
-    host = _host(parts.hostname or "")
-    port = _port(parts.netloc.rpartition("@")[2])
+    userinfo, _, authority = parts.netloc.rpartition("@")
+    host, port = _authority(authority)
     path = quote(_STRAY_PERCENT.sub("%25", parts.path or "/"), safe=_PATH_SAFE)
-    if "/." in path:
-        path = urlsplit(urljoin("http://host/", "/" + path.lstrip("/"))).path or "/"
+    path = _without_dots(path) if _DOTS.search(path) else path
     query = quote(_STRAY_PERCENT.sub("%25", parts.query), safe=_QUERY_SAFE)
     at = f"{host}:{port}" if port not in (None, _PORTS[parts.scheme]) else host
     url = f"{parts.scheme}://{at}{path}"
     return (f"{url}?{query}" if query else url), unquote(userinfo)
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError:  # its message quotes the URL, password and all
+        raise ValueError("the URL's host is not a valid name or address") from None
+
+
+def _without_dots(path: str) -> str:
+    """The path without its ``.`` and ``..`` segments, escaped or not (RFC 3986 §5.2.4)."""
+    kept: list[str] = []
+    dots = ""
+    for segment in path.split("/")[1:]:
+        dots = segment.lower().replace("%2e", ".")
+        if dots == "..":
+            del kept[-1:]
+        elif dots != ".":
+            kept.append(segment)
+    if dots in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 def _scheme_complaint(scheme: str) -> str:
@@ -95,9 +128,18 @@ def _scheme_complaint(scheme: str) -> str:
     return "the URL's scheme is not http or https"
 
 
+def _authority(text: str) -> tuple[str, int | None]:
+    """Host and port; an IPv6 address stands in brackets (RFC 3986 §3.2.2)."""
+    if text.startswith("["):
+        address, _, rest = text[1:].partition("]")
+        if rest and not rest.startswith(":"):
+            raise ValueError("the URL's host is not a valid name or address")
+        return _ipv6(address), _port(rest[1:])
+    host, _, digits = text.partition(":")
+    return _host(host.lower()), _port(digits)
+
+
 def _host(host: str) -> str:
-    if ":" in host:
-        return _ipv6(host)
     if not host:
         raise ValueError("the URL names no host")
     if not host.isascii():
@@ -107,7 +149,7 @@ def _host(host: str) -> str:
             host = idna.encode(unquote(host), uts46=True).decode("ascii")
         except idna.IDNAError:
             raise ValueError("the URL's host is no valid internationalised name") from None
-    if not _HOST.fullmatch(host) or ".." in host or len(host) > 253:
+    if not _HOST.fullmatch(host):
         raise ValueError("the URL's host is not a valid name")
     return host
 
@@ -121,14 +163,13 @@ def _ipv6(host: str) -> str:
         raise ValueError("the URL's host is no valid IPv6 address") from None
 
 
-def _port(authority: str) -> int | None:
-    text = authority.rpartition("]")[2] if authority.startswith("[") else authority
-    _, colon, digits = text.rpartition(":")
-    if not colon or not digits:
+def _port(digits: str) -> int | None:
+    if not digits:
         return None
-    if not (digits.isascii() and digits.isdigit()) or not 0 < int(digits) < 65_536:
+    number = digits.lstrip("0") if digits.isascii() and digits.isdigit() else ""
+    if not number or len(number) > 5 or int(number) > 65_535:
         raise ValueError("the URL's port is not a number between 1 and 65535")
-    return int(digits)
+    return int(number)
 
 
 def origin(url: str) -> str:
@@ -144,6 +185,10 @@ def host_of(url: str) -> str:
 
 def join(base: str, location: str) -> str:
     """Resolve a reference against a normalised URL (RFC 3986 §5); still to be normalised."""
+    if _SCHEME.match(location) or _CONTROL.search(location):
+        return location
+    if location.startswith("//"):
+        return f"{base.partition(':')[0]}:{location}"
     return urljoin(base, location)
 
 
@@ -155,6 +200,15 @@ def add_query(url: str, query: str) -> str:
     return f"{url}{'' if url.endswith(('?', '&')) else '&' if '?' in url else '?'}{query}"
 
 
+def shown(url: str) -> str:
+    """A URL as somebody wrote it, masked; of a broken one goes all that may be meant as a password."""
+    try:
+        normalise(url)
+    except ValueError:
+        url = _BROKEN_USERINFO.sub(rf"\1{MASK}@", url)
+    return mask(url)
+
+
 def mask(text: str) -> str:
     """The same text with the secrets of every URL in it replaced.
 
@@ -163,6 +217,8 @@ def mask(text: str) -> str:
     """
     if "@" in text:
         text = _USERINFO.sub(rf"\1{MASK}@", text)
-    if "=" in text and _SECRET_QUERY.search(text) is not None:
+    if "%40" in text:
+        text = _ESCAPED_USERINFO.sub(rf"\1{MASK}%40", text)
+    if ("=" in text or "%3" in text) and _SECRET_QUERY.search(text) is not None:
         text = _SECRET_QUERY.sub(rf"\1{MASK}", text)
     return text

@@ -10,7 +10,7 @@ from harvest.errors import ErrorKind
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome
 
-_LINKS = ("location", "content-location", "link", "refresh")
+_LINKS = frozenset({"location", "content-location", "link", "refresh"})
 
 
 def outcome(
@@ -30,8 +30,8 @@ def outcome(
         Now, in seconds since 1970-01-01 UTC.
     """
     shown = urls.mask(last.url)
-    url = shown if first is last else urls.mask(first.url)
-    out = Outcome(first.row, url, attempts=attempts, elapsed=attempt.elapsed, waited=waited, fetched_at=at)
+    out = Outcome(first.row, shown if first is last else urls.mask(first.url))
+    out.attempts, out.elapsed, out.waited, out.fetched_at = attempts, attempt.elapsed, waited, at
     if attempt.status:
         out.status_code = attempt.status
         out.headers = _shown(attempt.headers, options.secret_headers)
@@ -78,7 +78,6 @@ def status_line(status: int) -> str:
 def _shown(headers: dict[str, str], secret: frozenset[str]) -> dict[str, str]:
     if not secret.isdisjoint(headers):
         headers = {name: urls.MASK if name in secret else value for name, value in headers.items()}
-    for name in _LINKS:
-        if name in headers:
-            headers[name] = urls.mask(headers[name])
+    if not _LINKS.isdisjoint(headers):
+        headers = {name: urls.mask(value) if name in _LINKS else value for name, value in headers.items()}
     return headers

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +17,7 @@ from harvest.calls import Call, Headers
 from harvest.templates import as_text, missing
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -59,7 +62,7 @@ def _ready(call: Call, base: Headers) -> Call:
 def url_text(url: Any) -> str:
     """The text of a URL cell; raises `Unsendable` for what is none."""
     if isinstance(url, str):
-        return url
+        return url if type(url) is str else str(url)
     if missing(url):
         raise Unsendable("the URL is missing")
     if hasattr(url, "scheme") and hasattr(url, "host"):  # httpx.URL, yarl.URL, pydantic's
@@ -89,7 +92,7 @@ def _body(call: Call) -> tuple[bytes | None, str]:
     """The body's bytes and the content-type that goes with them."""
     if call.json is not None and not missing(call.json):
         try:
-            return orjson.dumps(call.json, option=orjson.OPT_SERIALIZE_NUMPY), "application/json"
+            return orjson.dumps(call.json, default=_sayable, option=_JSON), "application/json"
         except TypeError as error:
             raise Unsendable(f"json= holds something JSON cannot say: {error}") from None
     if missing(call.content):
@@ -101,12 +104,23 @@ def _body(call: Call) -> tuple[bytes | None, str]:
     raise Unsendable(f"content is of type {type(call.content).__name__}, not text or bytes")
 
 
+def _sayable(value: Any) -> Any:
+    """What pandas and databases put into cells, in JSON's words."""
+    if missing(value):
+        return None
+    if isinstance(value, datetime.date | Decimal):  # pandas' Timestamp is a date, too
+        return as_text(value)
+    raise TypeError
+
+
 def _headers(given: Any, kind: str, userinfo: str) -> Headers:
+    if missing(given):
+        given = ()
     if not given and not kind and not userinfo:
         return ()
-    if not isinstance(given, Mapping | tuple | list) and not missing(given):
+    if not isinstance(given, Mapping | tuple | list):
         raise Unsendable(f"headers is of type {type(given).__name__}, not a mapping")
-    pairs = given.items() if isinstance(given, Mapping) else () if missing(given) else given
+    pairs = given.items() if isinstance(given, Mapping) else given
     out = tuple((_name(name), _value(value)) for name, value in pairs if not missing(value))
     names = {name for name, _ in out}
     if userinfo and "authorization" not in names:
@@ -131,8 +145,6 @@ def _value(value: Any) -> str:
 
 
 def _method(method: Any) -> str:
-    if method == "GET":
-        return "GET"
     if not isinstance(method, str) or not _TOKEN.fullmatch(method.strip()):
         raise Unsendable("the method is not a valid token (RFC 9110 §9.1)")
     return method.strip().upper()

@@ -1,7 +1,12 @@
 """The default engine: libcurl's multi interface, driven by sockets, the whole exchange in C.
 
-Waiting is done by epoll. When many sockets are ready at once, one `perform` moves them all; when few
+Waiting is done by epoll. When many sockets are ready at once, one `socket_all` moves them all; when few
 are, each gets its own `socket_action`: the first is cheapest without latency, the second with it.
+(`perform` would do for the first, but for a connection that it opens anew it names no socket to wait for.)
+
+libcurl (8.23) looks for a rest behind an answer only on connections that were idle for a second, so a
+server that sends more than it announced would have the rest read as the answer to the next request.
+Such a server is found out here by its idle sockets, and gets a fresh connection each time.
 """
 
 from __future__ import annotations
@@ -45,13 +50,26 @@ _KINDS = {
     ),
 }
 _KIND_OF = {code: kind for kind, codes in _KINDS.items() for code in codes}
+_GARBLED = (pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY)
 _BROKEN_HANDSHAKE = ("reset", "syscall", "unexpected eof", "broken pipe")
 
 
 class _Handle:
     """One reusable libcurl handle, and where its answer collects."""
 
-    __slots__ = ("blocked", "call", "chunks", "curl", "headers", "lines", "proxy", "special")
+    __slots__ = (
+        "began",
+        "blocked",
+        "call",
+        "chunks",
+        "curl",
+        "headers",
+        "lines",
+        "moved",
+        "progress",
+        "proxy",
+        "special",
+    )
 
     def __init__(self) -> None:
         self.curl = pycurl.Curl()
@@ -62,6 +80,8 @@ class _Handle:
         self.proxy: str | None = None
         self.special = False
         self.blocked = False
+        self.progress: tuple[int, ...] = ()
+        self.began = self.moved = 0.0
 
 
 class CurlEngine:
@@ -73,7 +93,10 @@ class CurlEngine:
         self._free: list[_Handle] = []
         self._active: dict[Any, _Handle] = {}
         self._unresolvable: dict[str, bool] = {}
+        self._peers: dict[int, str] = {}
+        self._distrusted: set[str] = set()
         self._due: float | None = None
+        self._look = 0.0
         self._watch = open_watch()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
@@ -86,7 +109,7 @@ class CurlEngine:
         """Begin an exchange."""
         handle = self._free.pop() if self._free else self._new()
         curl = handle.curl
-        handle.call = call
+        handle.call, handle.progress, handle.began = call, (), monotonic()
         curl.setopt(pycurl.URL, call.url)
         if call.headers is not handle.headers:
             curl.setopt(pycurl.HTTPHEADER, [_line(*pair) for pair in call.pairs] + [b"Expect:"])
@@ -97,6 +120,10 @@ class CurlEngine:
             handle.proxy = proxy
         if call.method != "GET" or call.content is not None or call.guarded:
             self._specialise(handle, call)
+        if self._distrusted and _peer(handle) in self._distrusted:
+            handle.special = True
+            curl.setopt(pycurl.FRESH_CONNECT, 1)
+            curl.setopt(pycurl.FORBID_REUSE, 1)
         self._active[curl] = handle
         self._multi.add_handle(curl)
 
@@ -105,7 +132,8 @@ class CurlEngine:
         end = monotonic() + seconds
         while True:
             self._turn(end)
-            ended = self._ended()
+            ended = self._ended() + self._stalled()
+            self._find_out()
             if ended or monotonic() >= end:
                 return ended
 
@@ -140,7 +168,7 @@ class CurlEngine:
         until = end if self._due is None else min(end, self._due)
         ready = self._watch.poll(max(0.0, until - monotonic()))
         if len(ready) > _MANY:
-            self._multi.perform()
+            self._multi.socket_all()
         else:
             for fd, what in ready:
                 self._multi.socket_action(fd, what)
@@ -160,6 +188,28 @@ class CurlEngine:
                 self._release(handle)
         return ended
 
+    def _stalled(self) -> list[tuple[Call, Attempt]]:
+        """The exchanges that nothing came of for too long; libcurl knows only averages of seconds."""
+        idle, now = self._options.timeout.idle, monotonic()
+        if idle is None or now < self._look:
+            return []
+        self._look = now + min(0.1, idle / 4)
+        return [self._give_up(handle) for handle in list(self._active.values()) if _has_stalled(handle, idle, now)]
+
+    def _give_up(self, handle: _Handle) -> tuple[Call, Attempt]:
+        message = "not a single byte for as long as Timeout(idle=) allows"
+        attempt = self._failure(handle, pycurl.E_OPERATION_TIMEDOUT, message)
+        attempt.elapsed = monotonic() - handle.began
+        self._release(handle)
+        return handle.call, attempt
+
+    def _find_out(self) -> None:
+        """Distrust those who sent more than they announced."""
+        for fd in self._watch.stirred():
+            peer = self._peers.get(fd, "https:")
+            if not peer.startswith("https:") and _holds_data(fd):  # in TLS there is more than answers
+                self._distrusted.add(peer)
+
     # -- handles
 
     def _new(self) -> _Handle:
@@ -177,7 +227,8 @@ class CurlEngine:
         set_(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         set_(pycurl.FOLLOWLOCATION, 0)
         set_(_SUPPRESS_CONNECT_HEADERS, 1)
-        set_(pycurl.PROXY, "")  # an empty text keeps libcurl from reading the environment itself
+        set_(pycurl.PROXY, "")  # empty texts keep libcurl from reading the environment itself
+        set_(pycurl.NOPROXY, "")
         set_(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if options.http2 else pycurl.CURL_HTTP_VERSION_1_1)
         set_(pycurl.PIPEWAIT, int(options.http2))
         set_(pycurl.MAXFILESIZE_LARGE, options.max_bytes or 0)
@@ -191,9 +242,6 @@ class CurlEngine:
             set_(pycurl.TIMEOUT_MS, max(1, round(timeout.total * 1_000)))
         connect = timeout.connect if timeout.connect is not None else 86_400.0
         set_(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect * 1_000)))
-        if timeout.idle is not None:  # libcurl looks once a second
-            set_(pycurl.LOW_SPEED_LIMIT, 1)
-            set_(pycurl.LOW_SPEED_TIME, max(1, round(timeout.idle)))
 
     def _set_trust(self, handle: _Handle) -> None:
         verify, set_ = self._options.verify, handle.curl.setopt
@@ -212,16 +260,15 @@ class CurlEngine:
         handle.special = True
         if call.guarded:
             self._guard(handle)
-        if call.method == "HEAD":
+        if call.method == "HEAD":  # its length is not that of a body to come
             set_(pycurl.NOBODY, 1)
-        elif call.content is None and call.method in ("POST", "PUT", "PATCH"):
-            set_(pycurl.POST, 1)
-            set_(pycurl.POSTFIELDSIZE, 0)
-        if call.content is not None:
-            _upload(handle, call.content if isinstance(call.content, bytes) else call.content.encode())
-        if call.method not in ("GET", "HEAD") or call.content is not None:
-            set_(pycurl.CUSTOMREQUEST, call.method)
-        if call.content is None and call.method not in IDEMPOTENT_METHODS:
+            set_(pycurl.MAXFILESIZE_LARGE, 0)
+            return
+        if call.content is not None or call.method in ("POST", "PUT", "PATCH"):
+            content = call.content or b""
+            _upload(handle, content if isinstance(content, bytes) else content.encode())
+        set_(pycurl.CUSTOMREQUEST, call.method)
+        if not call.content and call.method not in IDEMPOTENT_METHODS:
             set_(pycurl.FRESH_CONNECT, 1)  # libcurl would resend it unasked over a stale connection
 
     def _guard(self, handle: _Handle) -> None:
@@ -244,6 +291,7 @@ class CurlEngine:
         handle.curl.setopt(pycurl.PREREQFUNCTION, before_request)
 
     def _release(self, handle: _Handle) -> None:
+        self._peers[handle.curl.getinfo(pycurl.ACTIVESOCKET)] = _peer(handle)
         self._multi.remove_handle(handle.curl)
         del self._active[handle.curl]
         handle.lines.clear()
@@ -258,19 +306,28 @@ class CurlEngine:
     def _failure(self, handle: _Handle, code: int, message: str) -> Attempt:
         curl = handle.curl
         kind = ErrorKind.BLOCKED if handle.blocked else _kind(code, message.lower())
+        try:
+            status, headers = _head(handle)
+        except heads.Malformed as error:
+            status, headers, kind, message = 0, {}, ErrorKind.PROTOCOL, str(error)
         if kind is ErrorKind.BLOCKED:
             message = kind.sentence
-        elif kind is ErrorKind.TOO_LARGE:
+        elif kind is ErrorKind.TOO_LARGE and status:
             message = f"the body is larger than max_bytes={self._options.max_bytes:,}"
-        answered = b"\r\n" in handle.lines or b"\n" in handle.lines
+        elif kind is ErrorKind.TOO_LARGE:
+            kind = ErrorKind.PROTOCOL  # a length beyond all numbers, refused before the head was whole
+        kept = curl.getinfo(pycurl.NUM_CONNECTS) == 0
+        unanswered = kept and kind is ErrorKind.PROTOCOL and not handle.lines
+        if unanswered and code in _GARBLED:
+            self._distrusted.add(_peer(handle))
         return Attempt(
-            status=curl.getinfo(pycurl.RESPONSE_CODE) if answered else 0,
-            headers=heads.parse(handle.lines) if answered else {},
+            status,
+            headers,
             elapsed=curl.getinfo(pycurl.TOTAL_TIME),
             error=kind,
             detail=message,
-            unsent=curl.getinfo(pycurl.PRETRANSFER_TIME) == 0,
-            stale=code == pycurl.E_SEND_FAIL_REWIND,
+            unsent=curl.getinfo(pycurl.REQUEST_SIZE) == 0 or (code == pycurl.E_SEND_FAIL_REWIND and not kept),
+            stale=unanswered or code == pycurl.E_SEND_FAIL_REWIND,
             permanent=kind is ErrorKind.DNS and self._is_unknown(handle),
         )
 
@@ -290,11 +347,33 @@ def _kind(code: int, message: str) -> ErrorKind:
     """Libcurl's code to a kind, where a code means several things by its message."""
     if code == pycurl.E_SSL_CONNECT_ERROR and any(sign in message for sign in _BROKEN_HANDSHAKE):
         return ErrorKind.CONNECT
-    if code == pycurl.E_RECV_ERROR and "connect tunnel failed" in message:
+    if code == pycurl.E_RECV_ERROR and ("connect tunnel failed" in message or "connect aborted" in message):
         return ErrorKind.CONNECT
     if code == pycurl.E_RECV_ERROR and "alert" in message and "certificate" in message:
         return ErrorKind.TLS  # TLS 1.3: the server refuses our certificate after the handshake
     return _KIND_OF.get(code, ErrorKind.PROTOCOL)
+
+
+def _has_stalled(handle: _Handle, idle: float, now: float) -> bool:
+    curl = handle.curl
+    sent = curl.getinfo(pycurl.REQUEST_SIZE)
+    progress = sent, curl.getinfo(pycurl.SIZE_UPLOAD_T), curl.getinfo(pycurl.HEADER_SIZE), len(handle.chunks)
+    if not sent or progress != handle.progress:
+        handle.progress, handle.moved = progress, now
+    return now - handle.moved >= idle
+
+
+def _peer(handle: _Handle) -> str:
+    """Whom a connection of this exchange leads to."""
+    return handle.proxy or urls.origin(handle.call.url)
+
+
+def _holds_data(fd: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:  # closed or reset, which is no crime
+        return False
 
 
 def _no_such_name(host: str) -> bool:
@@ -326,13 +405,24 @@ def _upload(handle: _Handle, content: bytes) -> None:
     handle.curl.setopt(pycurl.READFUNCTION, read)
 
 
+def _head(handle: _Handle) -> tuple[int, dict[str, str]]:
+    """Status and headers of an answer, if its head came whole."""
+    status = handle.curl.getinfo(pycurl.RESPONSE_CODE)
+    headers = heads.parse(handle.lines)
+    return (status, headers) if status >= 200 and heads.is_whole(handle.lines) else (0, {})
+
+
 def _answer(handle: _Handle) -> Attempt:
     curl, chunks = handle.curl, handle.chunks
-    status = curl.getinfo(pycurl.RESPONSE_CODE)
+    status, elapsed = curl.getinfo(pycurl.RESPONSE_CODE), curl.getinfo(pycurl.TOTAL_TIME)
+    try:
+        headers = heads.parse(handle.lines)
+    except heads.Malformed as error:
+        return Attempt(elapsed=elapsed, error=ErrorKind.PROTOCOL, detail=str(error))
     return Attempt(
         status,
-        heads.parse(handle.lines),
+        headers,
         chunks[0] if len(chunks) == 1 else b"".join(chunks),
-        curl.getinfo(pycurl.TOTAL_TIME),
+        elapsed,
         peer=curl.getinfo(pycurl.PRIMARY_IP) if 300 <= status < 400 else "",
     )

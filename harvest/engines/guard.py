@@ -10,7 +10,7 @@ from typing import Any
 
 import httpcore
 
-from harvest.addresses import is_private
+from harvest import addresses
 from harvest.errors import ErrorKind
 
 
@@ -32,7 +32,7 @@ class _Guarded(httpcore.AsyncNetworkBackend):
 
     async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        public = [address[0] for *_, address in found if not is_private(str(address[0]))]
+        public = [address[0] for *_, address in found if not addresses.is_private(str(address[0]))]
         if not public:
             raise Blocked
         return await self._inner.connect_tcp(str(public[0]), port, *args, **kwargs)

@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
@@ -30,7 +30,7 @@ from harvest.outcomes import Attempt
 from harvest.proxies import ProxyFor, chooser
 
 _UNSENT = frozenset({"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ProxyError", "PoolTimeout"})
-_RESET = (ConnectionResetError, BrokenPipeError)
+_RESET = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 
 
 class HttpxEngine:
@@ -52,6 +52,7 @@ class HttpxEngine:
         self._ended: deque[tuple[Call, Attempt]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stirred = asyncio.Event()
+        self._broken: BaseException | None = None
         self._auth = options.auth if not isinstance(options.auth, tuple | str) else None
         self._owned = not _is_client(options.client)
         self._client = self._call(self._open())
@@ -102,7 +103,7 @@ class HttpxEngine:
         for call in self._starting:
             task = asyncio.create_task(self._run(call))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._over)
         self._starting.clear()
         if not self._ended:
             try:
@@ -110,6 +111,15 @@ class HttpxEngine:
                     await self._stirred.wait()
             except TimeoutError:
                 return
+        if self._broken is not None:
+            raise self._broken
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """Forget a task; one that failed found a fault of ours, which must not become a wait for ever."""
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._broken = task.exception()
+            self._stirred.set()
 
     async def _run(self, call: Call) -> None:
         attempt = await self._exchange(call)
@@ -133,8 +143,6 @@ class HttpxEngine:
                 await self._send(call, attempt)
         except Exception as error:  # the one border at which foreign errors are translated
             _translate(error, attempt)
-            if attempt.error is ErrorKind.TIMEOUT and not attempt.detail:
-                attempt.detail = f"no complete answer within {self._options.timeout.total:g} s"
         attempt.elapsed = monotonic() - began
         return attempt
 
@@ -144,26 +152,31 @@ class HttpxEngine:
             call.method,
             call.url,
             headers=[(name.encode(), value.encode()) for name, value in call.pairs],
-            content=call.content,
+            content=None if call.method == "HEAD" else call.content,
             extensions={"harvest.guarded": call.guarded, "timeout": self._timeouts()},
         )
-        response = await self._client.send(request, stream=True, follow_redirects=False, **auth)
         try:
+            response = await self._client.send(request, stream=True, follow_redirects=False, **auth)
+        except Exception as error:
+            if any(type(each).__name__ == "InvalidURL" for each in _chain(error)):  # the request's own is valid
+                raise _BadLocation("the redirect's location cannot be requested") from error
+            raise
+        try:
+            attempt.headers = heads.parse(_lines(response))
             attempt.status = response.status_code
-            attempt.headers = heads.parse(b": ".join(pair) for pair in response.headers.raw)
             attempt.peer = _peer(response)
-            attempt.body = await self._body(response)
+            attempt.body = await self._body(response, attempt)
         finally:
             await response.aclose()
 
-    async def _body(self, response: Any) -> bytes:
-        if not hasattr(response, "aiter_raw"):
-            raise TypeError("the client's response cannot be streamed")
+    async def _body(self, response: Any, attempt: Attempt) -> bytes:
         limit, size = self._options.max_bytes, 0
         chunks: list[bytes] = []
         if response.is_stream_consumed:  # a mock's answer, already read and decoded
-            response.headers.pop("content-encoding", None)
+            attempt.headers.pop("content-encoding", None)
             return bytes(response.content)
+        if limit is not None and _announced(response) > limit:
+            raise _TooLarge(f"the body is larger than max_bytes={limit:,}")
         async for chunk in response.aiter_raw():
             size += len(chunk)
             if limit is not None and size > limit:
@@ -186,13 +199,23 @@ class HttpxEngine:
             return await made if inspect.isawaitable(made) else made
         if isinstance(given, Mapping):
             return httpx.AsyncClient(**given)
-        return httpx.AsyncClient(
-            transport=Striped(self._options), headers={}, cookies=_no_cookies(), trust_env=False, timeout=None
+        client = httpx.AsyncClient(
+            transport=Striped(self._options),
+            cookies=_no_cookies(),
+            trust_env=False,
+            timeout=None,
+            event_hooks={"response": [_hide_location]},
         )
+        client.headers.clear()
+        return client
 
 
 class _TooLarge(Exception):
     pass
+
+
+class _BadLocation(Exception):
+    """A caller's client could not read where a redirect leads."""
 
 
 class _Stale(httpx.RemoteProtocolError):
@@ -218,10 +241,15 @@ class Striped(httpx.AsyncBaseTransport):
         reused = bool(idle)
         self._kept -= reused
         transport = idle.pop() if idle else self._new(key[1], guarded)
+        tunnel = _Tunnel() if key[1] is not None and request.url.scheme == "https" and not reused else None
+        if tunnel:
+            request.extensions = {**request.extensions, "trace": tunnel.note}
         try:
             response = await transport.handle_async_request(request)
         except BaseException as error:
             await transport.aclose()
+            if tunnel and not tunnel.stands and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+                raise httpx.ProxyError("the proxy opened no tunnel", request=request) from error
             if reused and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
                 raise _Stale(str(error), request=request) from error
             raise
@@ -257,6 +285,15 @@ class Striped(httpx.AsyncBaseTransport):
         self._idle.clear()
 
 
+class _Tunnel:
+    """Whether the proxy let us through: what fails before never reached the host."""
+
+    stands = False
+
+    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+        self.stands = self.stands or event.endswith("start_tls.started")
+
+
 class _Returning(httpx.AsyncByteStream):
     """A body that gives its transport back when it is closed; a cut one closes it."""
 
@@ -271,10 +308,38 @@ class _Returning(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-        if self._whole:
+        if self._whole and _is_reusable(self._transport):
             await self._home.keep(self._key, self._transport)
         else:
             await self._transport.aclose()
+
+
+def _is_reusable(transport: Any) -> bool:
+    """Whether the connection lives on, and nothing was smuggled in behind the answer."""
+    connections = transport._pool.connections
+    connection = connections[0] if connections else None
+    while connection is not None and not hasattr(connection, "_h11_state"):  # inside that of a proxy
+        connection = getattr(connection, "_connection", None)
+    return bool(connections) and (connection is None or not connection._h11_state.trailing_data[0])
+
+
+async def _hide_location(response: httpx.Response) -> None:
+    """Keep httpx from reading where a redirect leads, which is not its business and may fail."""
+    response.extensions["harvest.headers"] = response.headers.raw
+    response.headers.pop("location", None)
+
+
+def _lines(response: Any) -> list[bytes]:
+    """The head of an answer as it may have come over the wire."""
+    pairs = response.extensions.get("harvest.headers", response.headers.raw)
+    return [f"{response.http_version} {response.status_code}\n".encode(), *map(b": ".join, pairs)]
+
+
+def _announced(response: Any) -> int:
+    """The length of the body to come, as far as the head names it."""
+    bodiless = response.request.method == "HEAD" or response.status_code in (204, 304)
+    length = "" if bodiless else response.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
 
 
 def _is_client(given: Any) -> bool:
@@ -331,26 +396,29 @@ def _translate(error: Exception, attempt: Attempt) -> None:
     """Foreign error to kind and sentence, by what is in its chain of causes."""
     chain = list(_chain(error))
     names = {base.__name__ for each in chain for base in type(each).__mro__}
-    attempt.error, attempt.detail = _kind(chain, names), _sentence(chain)
+    attempt.error = _kind(chain, names)
+    attempt.detail = _late(names) if attempt.error is ErrorKind.TIMEOUT else _sentence(chain)
     attempt.stale = "_Stale" in names
-    attempt.unsent = bool(names & _UNSENT)
+    attempt.unsent = bool(names & _UNSENT) or any(map(_is_unprocessed, chain))
     gai = next((each for each in chain if isinstance(each, socket.gaierror)), None)
     unknown = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
     attempt.permanent = gai is not None and gai.errno in unknown
-    if attempt.error is ErrorKind.TIMEOUT:
-        attempt.detail = ""
+
+
+_KINDS = (
+    ({"_TooLarge"}, ErrorKind.TOO_LARGE),
+    ({"Blocked"}, ErrorKind.BLOCKED),
+    ({"_BadLocation"}, ErrorKind.REDIRECT),
+    ({"TimeoutException", "TimeoutError"}, ErrorKind.TIMEOUT),
+    ({"gaierror"}, ErrorKind.DNS),
+)
 
 
 def _kind(chain: list[BaseException], names: set[str]) -> ErrorKind:
-    if names & {"_TooLarge"}:
-        return ErrorKind.TOO_LARGE
-    if names & {"Blocked"}:
-        return ErrorKind.BLOCKED
-    if names & {"TimeoutException", "TimeoutError"}:
-        return ErrorKind.TIMEOUT
-    if names & {"gaierror"}:
-        return ErrorKind.DNS
-    if names & {"SSLError"} and not any(isinstance(each, _RESET | ssl.SSLEOFError) for each in chain):
+    for some, kind in _KINDS:
+        if names & some:
+            return kind
+    if "SSLError" in names and not any(isinstance(each, _RESET) for each in chain):
         return ErrorKind.TLS
     if names & {"ConnectError", "ProxyError"}:
         return ErrorKind.CONNECT
@@ -359,7 +427,21 @@ def _kind(chain: list[BaseException], names: set[str]) -> ErrorKind:
     return ErrorKind.PROTOCOL
 
 
-def _chain(error: BaseException) -> Any:
+def _is_unprocessed(error: BaseException) -> bool:
+    """Whether HTTP/2 says that nobody looked at the request: REFUSED_STREAM, or a GOAWAY that leaves all out."""
+    event: Any = error.args[0] if error.args else None
+    return (hasattr(event, "stream_id") and event.error_code == 7) or getattr(event, "last_stream_id", None) == 0
+
+
+def _late(names: set[str]) -> str:
+    if "ConnectTimeout" in names:
+        return "no connection within the time allowed"
+    if names & {"ReadTimeout", "WriteTimeout"}:
+        return "not a single byte for as long as Timeout(idle=) allows"
+    return "no complete answer within the time allowed"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error, what caused it, and the members of groups among them."""
     pending, seen = [error], set[int]()
     while pending:
@@ -368,14 +450,12 @@ def _chain(error: BaseException) -> Any:
             continue
         seen.add(id(each))
         yield each
-        pending += [inner for inner in (each.__cause__, each.__context__) if inner is not None]
+        pending += [inner for inner in (each.__context__, each.__cause__) if inner is not None]
         pending += getattr(each, "exceptions", ())
 
 
 def _sentence(chain: list[BaseException]) -> str:
-    text = next((str(each) for each in chain if str(each)), type(chain[0]).__name__)
-    return (
-        text
-        if isinstance(chain[0], httpx.HTTPError | OSError | _TooLarge | Blocked)
-        else f"{type(chain[0]).__name__}: {text}"
-    )
+    """What the first of them says that was written for people; the rest are slips of the libraries'."""
+    known = (httpx.HTTPError, OSError, _TooLarge, _BadLocation, Blocked, heads.Malformed)
+    said = next((str(each) for each in chain if isinstance(each, known) and str(each)), "")
+    return said if isinstance(chain[0], known) else f"{type(chain[0]).__name__}: {chain[0]}"

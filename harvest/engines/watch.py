@@ -23,6 +23,9 @@ class Watch(Protocol):
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         """The sockets that are ready, each with what it is ready for."""
 
+    def stirred(self) -> list[int]:
+        """The sockets that nobody reads from, and on which something came all the same."""
+
     def close(self) -> None:
         """Forget everything."""
 
@@ -39,6 +42,7 @@ class EpollWatch:
         self._epoll = select.epoll()
         self._idle: set[int] = set()
         self._known: set[int] = set()
+        self._stirred: list[int] = []
 
     def change(self, what: int, fd: int) -> None:
         """See `Watch`. A closed socket leaves epoll by itself, and its number may come back."""
@@ -64,9 +68,17 @@ class EpollWatch:
                 self._idle.discard(fd)
                 self._known.discard(fd)
                 self._epoll.unregister(fd)
+                self._stirred.append(fd)
             else:
                 ready.append((fd, self._mask(events)))
         return ready
+
+    def stirred(self) -> list[int]:
+        """See `Watch`."""
+        if self._idle:
+            self.poll(0)  # what is ready otherwise will be so at the next time, too
+        out, self._stirred = self._stirred, []
+        return out
 
     @staticmethod
     def _mask(events: int) -> int:
@@ -101,6 +113,10 @@ class SelectorWatch:
             (key.fd, (IN if events & selectors.EVENT_READ else 0) | (OUT if events & selectors.EVENT_WRITE else 0))
             for key, events in self._selector.select(seconds)
         ]
+
+    def stirred(self) -> list[int]:
+        """See `Watch`; idle sockets are not watched here."""
+        return []
 
     def close(self) -> None:
         """See `Watch`."""

@@ -1,0 +1,221 @@
+"""`frame.harvest`: what one does next with a result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal, assert_index_equal
+
+import harvest
+from tests.server import Exchange, Server, resource
+
+
+def fetch(data: Any, *args: Any, **options: Any) -> pd.DataFrame:
+    return harvest.fetch_frame(data, *args, progress=False, **options)
+
+
+def bodies(*texts: str | None) -> pd.DataFrame:
+    """A result whose rows have these bodies."""
+    frame = fetch([None] * len(texts))
+    frame["text"] = pd.array(list(texts), dtype=frame["text"].dtype)
+    return frame
+
+
+# -- errors and json
+
+
+def test_errors(server: Server) -> None:
+    """The failed rows with the caller's columns first, under their own index."""
+    table = pd.DataFrame({"url": [server.url("/json"), None, server.url("/status/404")], "n": [1, 2, 3]},
+                         index=["a", "b", "b"])  # fmt: skip
+    errors = fetch(table, retry=1).harvest.errors
+    assert list(errors.columns) == ["url", "n", "error", "error_detail", "status_code", "attempts"]
+    assert errors["error"].tolist() == ["invalid_request", "http"]
+    assert errors.index.tolist() == ["b", "b"]
+    assert errors["n"].tolist() == [2, 3]
+
+
+def test_no_errors(server: Server) -> None:
+    """None failed, no rows."""
+    assert len(fetch([server.url("/json")]).harvest.errors) == 0
+
+
+def test_json(server: Server) -> None:
+    """The parsed bodies in the frame's index, None where there is no JSON."""
+    table = pd.Series([server.url("/json?i=1"), server.url("/text"), None], index=["x", "y", "y"])
+    found = fetch(table).harvest.json()
+    assert_index_equal(found.index, table.index)
+    assert found.iloc[0]["i"] == 1
+    assert found.iloc[1] is None
+    assert found.iloc[2] is None
+
+
+# -- expand
+
+
+def test_expand(server: Server) -> None:
+    """Nested fields become typed columns with dotted names; lists stay JSON text; failed rows are null."""
+    frame = fetch([server.url("/json?i=1"), None, server.url("/json?i=3")]).harvest.expand()
+    assert list(frame.columns[-5:]) == ["i", "name", "main.temp", "main.humidity", "tags"]
+    assert frame["i"].dtype == pd.Int64Dtype()
+    assert frame["i"].tolist() == [1, pd.NA, 3]
+    assert frame["main.temp"].dtype == pd.Float64Dtype()
+    assert frame["tags"][0] == '["north","coast"]'
+
+
+@pytest.mark.parametrize(
+    ("max_level", "columns"),
+    [
+        (None, {"a.b.c": 1, "a.d": 2, "e": 3}),
+        (0, {"a": '{"b":{"c":1},"d":2}', "e": 3}),
+        (1, {"a.b": '{"c":1}', "a.d": 2, "e": 3}),
+        (2, {"a.b.c": 1, "a.d": 2, "e": 3}),
+    ],
+)
+def test_levels(max_level: int | None, columns: dict[str, Any]) -> None:
+    """What is nested deeper than `max_level` stays JSON text."""
+    frame = bodies('{"a": {"b": {"c": 1}, "d": 2}, "e": 3}')
+    wide = frame.harvest.expand(max_level=max_level)
+    assert wide.iloc[0][list(wide.columns[len(frame.columns) :])].to_dict() == columns
+
+
+def test_expand_keeps_rows_and_index() -> None:
+    """Bodies of any shape: rows, order and index stay; what is no object adds no column."""
+    frame = bodies('{"a": 1}', "[1, 2]", "5", "nonsense", None, '{"b": null, "a": "x"}').set_index(
+        pd.Index(list("xxyyzz"))
+    )
+    wide = frame.harvest.expand()
+    assert_index_equal(wide.index, frame.index)
+    assert_frame_equal(wide[frame.columns], frame)
+    assert list(wide.columns[len(frame.columns) :]) == ["a", "b"]
+    assert wide["a"].tolist() == ["1", pd.NA, pd.NA, pd.NA, pd.NA, "x"]
+
+
+def test_expand_clash() -> None:
+    """A field named like a column is refused with the way out, and the way out works."""
+    frame = bodies('{"ok": "mine", "a": 1}')
+    with pytest.raises(harvest.UsageError, match=r"'ok'.*prefix="):
+        frame.harvest.expand()
+    wide = frame.harvest.expand(prefix="body_")
+    assert wide[["body_ok", "body_a"]].values.tolist() == [["mine", 1]]
+
+
+def test_expand_another_column(server: Server) -> None:
+    """Any column with JSON text will do; one that is not there is misuse."""
+    frame = fetch([server.url("/json")], select={"main": "main"})
+    assert frame.harvest.expand("main")["temp"].tolist() == [21.5]
+    with pytest.raises(harvest.UsageError, match="name one"):
+        frame.harvest.expand("nope")
+
+
+def test_expand_twice(server: Server, tmp_path: Any) -> None:
+    """An expanded frame is still a result, and can be written and expanded further."""
+    frame = fetch([server.url("/json?i=1"), None]).harvest.expand(max_level=0)
+    again = frame.harvest.expand("main")
+    assert again["temp"][0] == 21.5
+    again.to_parquet(tmp_path / "x.parquet")
+
+
+# -- retry
+
+
+def test_retry_asks_only_the_failed(server: Server) -> None:
+    """Rows that were fine are not asked again; the others get their new result in place."""
+    urls = [server.url("/json?i=1"), server.url("/flaky/x?fail=1&status=404"), server.url("/status/410"), None]
+    frame = fetch(pd.Series(urls, index=["a", "b", "b", "c"]))
+    before = frame.copy(deep=True)
+    server.clear()
+    server.tally["flaky x"] = 1
+    again = frame.harvest.retry(progress=False)
+    assert (server.count("/json"), server.count("/flaky/x"), server.count("/status/410")) == (0, 1, 1)
+    assert_index_equal(again.index, frame.index)
+    assert again["url"].tolist() == frame["url"].tolist()
+    assert again["ok"].tolist() == [True, True, False, False]
+    assert_frame_equal(frame, before)
+    assert_frame_equal(again.iloc[[0]], frame.iloc[[0]])
+    assert list(again.columns) == list(frame.columns)
+    assert again.dtypes.to_dict() == frame.dtypes.to_dict()
+
+
+def test_retry_remembers_how_the_frame_was_made(server: Server) -> None:
+    """Template, headers and `select` are those of the first time, also the second time round."""
+    table = pd.DataFrame({"key": ["a", "b"]})
+    frame = fetch(table, server.url("/flaky/{key}?fail=2&status=404"), select={"name": "name"}, headers={"x-a": "b"})
+    assert frame["ok"].tolist() == [False, False]
+    again = frame.harvest.retry()
+    third = again.harvest.retry()
+    assert third["ok"].tolist() == [True, True]
+    assert third["name"].tolist() == ["station", "station"]
+    assert {request.header["x-a"] for request in server.requests} == {"b"}
+
+
+def test_retry_with_other_options(server: Server) -> None:
+    """What is given goes before what is remembered."""
+    frame = fetch([server.url("/flaky/x?fail=2")], retry=1)
+    assert frame["attempts"].tolist() == [1]
+    again = frame.harvest.retry(retry=harvest.Retry(attempts=2, base=0.001))
+    assert again["attempts"].tolist() == [2]
+    assert again["ok"].tolist() == [True]
+
+
+def test_retry_keeps_the_dtypes_of_selected_columns(server: Server) -> None:
+    """Where the failed rows fail again, the columns of the others stay numbers."""
+    frame = fetch([server.url("/json?i=1"), server.url("/status/404")], select={"i": "i", "tags": "tags"})
+    again = frame.harvest.retry()
+    assert again.dtypes.to_dict() == frame.dtypes.to_dict()
+    assert_frame_equal(again.iloc[[0]], frame.iloc[[0]])
+
+
+def test_retry_fills_selected_columns(server: Server) -> None:
+    """Where no row had a value before, the column takes the type of the values that came."""
+    frame = fetch([server.url("/flaky/a?fail=1&status=404"), server.url("/flaky/b?fail=9&status=404")],
+                  select={"temp": "main.temp"})  # fmt: skip
+    again = frame.harvest.retry()
+    assert again["temp"].dtype == pd.Float64Dtype()
+    assert again["temp"].tolist() == [21.5, pd.NA]
+
+
+def test_retry_when_none_failed(server: Server) -> None:
+    """Nothing is asked and nothing changes."""
+    frame = fetch([server.url("/json?i=1")] * 2, select={"i": "i"})
+    server.clear()
+    assert_frame_equal(frame.harvest.retry(), frame)
+    assert server.requests == []
+
+
+def test_retry_with_prefix_and_own_columns(server: Server) -> None:
+    """A prefixed frame to which the caller added a column keeps both."""
+    frame = fetch([server.url("/json"), server.url("/flaky/p?fail=1&status=404")], prefix="r_")
+    frame["mine"] = [1, 2]
+    again = frame.harvest.retry()
+    assert again["r_ok"].tolist() == [True, True]
+    assert again["mine"].tolist() == [1, 2]
+    assert sorted(again.columns) == sorted(frame.columns)
+
+
+# -- other frames
+
+
+def test_a_foreign_frame() -> None:
+    """A frame that is no result says what to call first, and `hasattr` still works."""
+    frame = pd.DataFrame({"url": ["http://a/"], "ok": [True]})
+    with pytest.raises(AttributeError, match=r"call harvest.fetch_frame\(frame\) first"):
+        frame.harvest  # noqa: B018
+    assert not hasattr(frame, "harvest")
+
+
+@resource("/expandable")
+async def expandable(exchange: Exchange) -> None:
+    """Fields that are awkward as column names."""
+    await exchange.json({"": 1, "a.b": 2, "a": {"b": 3}, "ü ": {"": 4}, "e": {}})
+
+
+def test_awkward_names(server: Server) -> None:
+    """Empty names and names with dots become columns like any others."""
+    frame = fetch([server.url("/expandable")])
+    wide = frame.harvest.expand()
+    new = wide.iloc[0][list(wide.columns[len(frame.columns) :])].to_dict()
+    assert {1, 4} <= {value for value in new.values() if isinstance(value, int)}
+    assert "a.b" in new

@@ -1,0 +1,202 @@
+"""`select` and `parse`: values out of bodies, and what it costs when there are none."""
+
+from __future__ import annotations
+
+import datetime
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import harvest
+from harvest import Outcome, UsageError
+from harvest.selection import Selection, Unreadable, as_json, load
+from tests.server import Server
+
+
+def fetch(data: Any, **options: Any) -> pd.DataFrame:
+    frame = harvest.fetch_frame(data, progress=False, **options)
+    frame.to_parquet(io.BytesIO())
+    return frame
+
+
+def parsed(value: Any) -> Any:
+    """What `parse` makes of a value, or the sentence of the error."""
+    outcome = Selection(None, lambda _: value).apply(Outcome(0, ok=True, text="{}"))
+    return outcome.values[0] if outcome.values else outcome.error_detail
+
+
+def test_selected_values(server: Server) -> None:
+    """JMESPath over each body, one typed column per name, in the order given."""
+    rows = [server.url("/json?i=1"), server.url("/json?i=2"), None, server.url("/status/404")]
+    frame = fetch(rows, select={"temp": "main.temp", "i": "i", "tags": "tags", "none": "nope", "north": "tags[0]"})
+    assert list(frame.columns[-5:]) == ["temp", "i", "tags", "none", "north"]
+    assert frame["temp"].dtype == pd.Float64Dtype()
+    assert frame["i"].dtype == pd.Int64Dtype()
+    assert frame["i"].tolist()[:2] == [1, 2]
+    assert frame["tags"][0] == '["north","coast"]'
+    assert frame["none"].isna().all()
+    assert frame.loc[2:, ["temp", "i", "tags", "north"]].isna().all(axis=None)
+    assert frame["ok"].tolist() == [True, True, False, False]
+
+
+def test_a_body_that_is_no_json(server: Server) -> None:
+    """The row is `parse` and not ok, but keeps its status and text; a 404 stays a 404."""
+    frame = fetch([server.url("/text"), server.url("/bytes"), server.url("/empty"), server.url("/status/404")],
+                  select={"a": "a"})  # fmt: skip
+    assert frame["error"].tolist() == ["parse", "parse", "parse", "http"]
+    assert frame["status_code"].tolist() == [200, 200, 200, 404]
+    assert not frame["ok"].any()
+    assert frame["text"][0] == "Grüße"
+    assert "not JSON" in frame["error_detail"][0]
+
+
+def test_a_path_that_fails_on_a_body(server: Server) -> None:
+    """A function of JMESPath on the wrong type costs its row only."""
+    frame = fetch([server.url("/json?i=1"), server.url("/json?i=x")], select={"up": "abs(i)"})
+    assert frame["error"].fillna("").tolist() == ["", "parse"]
+    assert "'up'" in frame["error_detail"][1]
+
+
+@pytest.mark.parametrize("select", [["a"], "a.b", {"a": "[[["}, {"a": 5}, {"a": ""}, 7])
+def test_what_is_no_selection(select: Any) -> None:
+    """Misuse, before any request."""
+    with pytest.raises(UsageError):
+        fetch(["http://127.0.0.1:1/"], select=select)
+
+
+def test_parse_gets_the_outcome(server: Server) -> None:
+    """`parse` adds one column with what it returns."""
+    frame = fetch([server.url("/json?i=3"), None], parse=lambda outcome: len(outcome.text))
+    assert frame["parsed"].dtype == pd.Int64Dtype()
+    assert frame["parsed"][0] == len(frame["text"][0])
+    assert pd.isna(frame["parsed"][1])
+
+
+def test_parse_that_raises(server: Server) -> None:
+    """It costs its row only, and says what was raised."""
+
+    def parse(outcome: Outcome) -> int:
+        if '"i": 4' in str(outcome.text):
+            raise KeyError("\ud800 four")
+        return 1
+
+    frame = fetch([server.url("/json?i=3"), server.url("/json?i=4")], parse=parse)
+    assert frame["ok"].tolist() == [True, False]
+    assert frame["error"][1] == "parse"
+    assert "KeyError" in frame["error_detail"][1]
+
+
+def test_parse_that_meddles(server: Server) -> None:
+    """What it does to its outcome stays with it."""
+
+    def parse(outcome: Outcome) -> str:
+        outcome.row = 99
+        outcome.text = None
+        outcome.ok = "no"  # type: ignore[assignment]
+        if outcome.headers is not None:
+            outcome.headers.clear()
+        outcome.headers = 5  # type: ignore[assignment]
+        return "done"
+
+    frame = fetch([server.url("/json?i=3"), server.url("/json?i=4")], parse=parse)
+    assert frame["ok"].tolist() == [True, True]
+    assert frame["text"].notna().all()
+    assert "content-type" in frame["headers"][0]
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (None, None),
+        (float("nan"), None),
+        (pd.NA, None),
+        (pd.NaT, None),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.float32(0.5), 0.5),
+        (np.str_("x"), "x"),
+        ("\ud800x", "?x"),
+        (datetime.date(2024, 1, 1), datetime.date(2024, 1, 1)),
+    ],
+)
+def test_values_of_parse(value: Any, stored: Any) -> None:
+    """numpy's numbers become plain ones, missing is missing, text is valid Unicode."""
+    assert parsed(value) == stored
+    assert type(parsed(value)) is type(stored)
+
+
+@pytest.mark.parametrize("value", [object(), open, {1, 2}, io.BytesIO(), range(3), pd.DataFrame()])
+def test_values_no_column_can_hold(value: Any) -> None:
+    """No live object gets into a frame; the sentence says what to return instead."""
+    assert f"parse returned a {type(value).__name__}; return text" in parsed(value)
+
+
+def test_parse_that_is_a_coroutine(server: Server) -> None:
+    """An async function is not awaited by surprise; nothing stays un-awaited."""
+
+    async def parse(outcome: Outcome) -> int:
+        return 1
+
+    frame = fetch([server.url("/json")], parse=parse)
+    assert frame["error"].tolist() == ["parse"]
+    assert "coroutine" in frame["error_detail"][0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, "a", None, 2.5],
+        [10**5000, 1],
+        [[10**5000]],
+        ["\ud800", "x"],
+        [["\ud800"]],
+        [{"\ud800": 1}],
+        [datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)],
+        [datetime.timedelta(1), datetime.time(2)],
+        [pd.Timestamp.max, datetime.datetime.max],
+        [b"x", "x"],
+        [{(1, 2): 3}],
+        [{1: 2}, [b"x"]],
+        [float("inf"), 1],
+        [eval("[" * 90 + "]" * 90)],
+        [pd.NaT, pd.Timestamp("2024")],
+    ],
+    ids=lambda values: repr(type(values[0])),
+)
+def test_any_values_of_parse_make_a_frame(server: Server, values: list[Any]) -> None:
+    """Mixed, huge, deep or odd: the frame is made and can be written."""
+    at = iter(values)
+    frame = fetch([server.url(f"/json?i={n}") for n in range(len(values))], parse=lambda _: next(at))
+    assert len(frame) == len(values)
+    assert "parsed" in frame
+
+
+def test_a_value_that_contains_itself(server: Server) -> None:
+    """Even that ends."""
+    loop: list[Any] = []
+    loop.append(loop)
+    assert len(fetch([server.url("/json")], parse=lambda _: loop)) == 1
+
+
+def test_select_and_parse_together(server: Server) -> None:
+    """Both add their columns."""
+    frame = fetch([server.url("/json?i=3")], select={"i": "i"}, parse=lambda outcome: outcome.status_code)
+    assert frame[["i", "parsed"]].values.tolist() == [[3, 200]]
+
+
+def test_json_text() -> None:
+    """Text stays as it is, a missing number is missing, and everything else is compact JSON."""
+    assert as_json("x") == "x"
+    assert as_json(float("nan")) is None
+    assert as_json({"a": [1, None]}) == '{"a":[1,null]}'
+    assert as_json([1] * 3) == "[1,1,1]"
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "NaN", "[1,]", "'a'", "\ufeff1x"])
+def test_unreadable(text: str | None) -> None:
+    """What is not JSON is told in one sentence."""
+    with pytest.raises(Unreadable, match="JSON"):
+        load(text)

@@ -7,12 +7,12 @@
 from harvest import accessor as _accessor  # noqa: F401  (registers `frame.harvest`)
 from harvest._version import __version__
 from harvest.calls import Call
+from harvest.coroutines import run
 from harvest.errors import ErrorKind, HarvestError, Interrupted, UsageError
 from harvest.harvester import Harvester, last
 from harvest.options import Pace, Retry, Timeout
 from harvest.outcomes import Outcome, Summary
 from harvest.progress import Progress
-from harvest.runner import run
 from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter
 
 __all__ = [

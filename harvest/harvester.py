@@ -165,10 +165,10 @@ class Harvester:
             check_client(chosen.client, blocking=blocking)
         selection = Selection(chosen.select, chosen.parse)
         source = inputs.read(data, url, chosen, base_headers(chosen), keep)
-        if isinstance(source, inputs.FrameInput) and not frames.is_result(source.frame, chosen.prefix):
-            frames.check_names(source.frame.columns, chosen.prefix, selection.columns)
-        else:
-            frames.check_names((), chosen.prefix, selection.columns)
+        taken = source.columns
+        if isinstance(source, inputs.FrameInput) and frames.is_result(source.frame, chosen.prefix):
+            taken = []  # a result is refreshed
+        frames.check_names(taken, chosen.prefix, selection.columns)
         return chosen, selection, source
 
     def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> _FrameRun:
@@ -226,7 +226,7 @@ class _FrameRun:
         with _bar(self._harvest) as tick:
             try:
                 frame = await runner.watch(self._worker, tick)
-            except asyncio.CancelledError:
+            except BaseException:  # most likely a cancellation, of asyncio's or trio's own kind
                 self._partial()
                 raise
         return self._done(frame)
@@ -253,6 +253,7 @@ def _consume(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) ->
     def ready(seconds: float) -> bool:
         return channel.wait(0 if worker.wait(0) else seconds) or worker.wait(0)
 
+    worker.when_done(channel.stir)
     worker.start()
     try:
         with _bar(harvest) as tick:

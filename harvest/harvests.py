@@ -103,7 +103,7 @@ class Harvest:
                 engine.abort()
         self._report(last=True)
 
-    def _calls(self) -> Iterator[Call | Outcome]:
+    def _calls(self) -> Iterator[Call | Outcome | None]:
         counted = self._counted(self.source.calls())
         return counted if self._sharing is None else self._sharing.unique(counted)
 
@@ -212,6 +212,10 @@ class Channel:
         self._items.extend(items)
         if self._items:
             self._stirred.set()
+
+    def stir(self) -> None:
+        """Wake the consumer: nothing more will come."""
+        self._stirred.set()
 
     def wait(self, seconds: float) -> bool:
         """Whether there is something to take, waiting for that as long as this."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from itertools import islice
 from os import PathLike, fspath
 from typing import Any, Protocol
 
@@ -28,6 +27,8 @@ class Input(Protocol):
     """Rows to harvest: the calls they ask for, and the caller's columns of each."""
 
     total: int | None
+    columns: list[Any]
+    """The caller's columns, as far as they are known beforehand."""
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One `Call`, or an `invalid_request` outcome, per row; pulled only as far as consumed."""
@@ -50,9 +51,10 @@ def read(data: Any, url: str | None, options: Options, base: Headers, keep: bool
     if isinstance(data, Mapping | bytes | bytearray) or not isinstance(data, Iterable):
         what = f"data is a {type(data).__name__}"
         raise UsageError(f"{what}; pass a DataFrame, a Series, a path, or a list of URLs, mappings or Calls")
-    if isinstance(data, pd.Index) or type(data).__name__ == "ndarray":
+    if type(data).__name__ == "ndarray" or (isinstance(data, Sized) and not isinstance(data, list | tuple)):
         data = list(data)
-    return StreamInput(data, Recipe(url or "url", options, base, None), keep)
+    recipe = Recipe(url or "url", options, base, None)
+    return ListInput(data, recipe) if isinstance(data, list | tuple) else StreamInput(data, recipe, keep)
 
 
 def _series_name(series: pd.Series[Any], url: str | None) -> str:
@@ -155,6 +157,14 @@ class Recipe:
             parts |= {part: values[part] for part in _PARTS if part in values}
         return self._ready(Call(url, row=row, **parts))  # type: ignore[arg-type]
 
+    def from_item(self, row: int, item: Any) -> Call | Outcome:
+        """The call of an item of a list or an iterator."""
+        if isinstance(item, Call):
+            return self.from_call(row, item)
+        if isinstance(item, Mapping):
+            return self.from_row(row, item)
+        return self.from_cell(row, item) if self.plain else self.from_row(row, {"url": item})
+
     def from_call(self, row: int, call: Call) -> Call | Outcome:
         """A caller's own call."""
         given = Call(call.url, call.method, call.headers, call.content, call.params, call.json, row)
@@ -184,6 +194,7 @@ class FrameInput:
     def __init__(self, frame: pd.DataFrame, recipe: Recipe) -> None:
         self.frame = frame
         self.total: int | None = len(frame)
+        self.columns = list(frame.columns)
         self._recipe = recipe
         for name in recipe.names:
             if isinstance(frame[name], pd.DataFrame):
@@ -210,65 +221,72 @@ class FrameInput:
         return self.frame.iloc[start:stop]
 
 
+class ListInput:
+    """A list of URLs, mappings, Calls."""
+
+    def __init__(self, items: Sequence[Any], recipe: Recipe) -> None:
+        self._items = items
+        self.total: int | None = len(items)
+        found = (name for item in items if isinstance(item, Mapping) for name in _record(item, recipe.url))
+        self.columns = list(dict.fromkeys(found))
+        self._recipe = recipe
+
+    def calls(self) -> Iterator[Call | Outcome]:
+        """One per item."""
+        for row, item in enumerate(self._items):
+            yield self._recipe.from_item(row, item)
+
+    def rows(self, start: int, stop: int | None) -> pd.DataFrame:
+        """A slice of the items as a frame with a column `url` and the mappings' own names."""
+        return _framed(self._items[start:stop], self._recipe.url, start)
+
+
 class StreamInput:
-    """The items of a list or an iterator: URLs, mappings, Calls."""
+    """An iterator of URLs, mappings, Calls; pulled only when asked for."""
 
     def __init__(self, items: Iterable[Any], recipe: Recipe, keep: bool) -> None:
         self._items = items
-        self.total: int | None = len(items) if isinstance(items, Sized) else None
+        self.total: int | None = None
+        self.columns: list[Any] = []
         self._recipe = recipe
         self._kept: deque[Any] | None = deque() if keep else None
         self._first = 0
 
-    @property
-    def columns(self) -> list[Any]:
-        """The names that mappings bring, where that can be known beforehand."""
-        items = self._items if isinstance(self._items, Sequence) else ()
-        found = (name for item in items if isinstance(item, Mapping) for name in _record(item, self._recipe.url))
-        return list(dict.fromkeys(found))
-
     def calls(self) -> Iterator[Call | Outcome]:
-        """One per item, pulled only when asked for."""
+        """One per item."""
         for row, item in enumerate(self._items):
             if self._kept is not None:
                 self._kept.append(item)
-            yield self._call(row, item)
-
-    def _call(self, row: int, item: Any) -> Call | Outcome:
-        if isinstance(item, Call):
-            return self._recipe.from_call(row, item)
-        if isinstance(item, Mapping):
-            return self._recipe.from_row(row, item)
-        if self._recipe.plain:
-            return self._recipe.from_cell(row, item)
-        return self._recipe.from_row(row, {"url": item})
+            yield self._recipe.from_item(row, item)
 
     def rows(self, start: int, stop: int | None) -> pd.DataFrame:
-        """The items as a frame with a column `url` and the mappings' own names; forgets them."""
+        """As from a list, but each row is handed out once, in order, and forgotten."""
         if self._kept is None or start != self._first:
             raise RuntimeError("rows are handed out once, in order")
         count = len(self._kept) if stop is None else stop - start
-        items = list(islice(self._kept, count))
-        for _ in items:
-            self._kept.popleft()
+        items = [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
         self._first += len(items)
-        index = pd.RangeIndex(start, start + len(items))
-        if all(type(item) is str for item in items):
-            return _framed({"url": items}, index)
-        records = [_record(item, self._recipe.url) for item in items]
-        names = list(dict.fromkeys(name for record in records for name in record)) or ["url"]
-        columns = {name: [record.get(name) for record in records] for name in names}
-        return _framed(columns, index)
+        return _framed(items, self._recipe.url, start)
 
 
-def _framed(columns: dict[Any, list[Any]], index: pd.Index[Any]) -> pd.DataFrame:
+def _framed(items: Sequence[Any], url: str, start: int) -> pd.DataFrame:
+    index = pd.RangeIndex(start, start + len(items))
+    if all(type(item) is str for item in items):
+        return _writable({"url": list(items)}, index)
+    records = [_record(item, url) for item in items]
+    names = list(dict.fromkeys(name for record in records for name in record)) or ["url"]
+    return _writable({name: [record.get(name) for record in records] for name in names}, index)
+
+
+def _writable(columns: dict[Any, list[Any]], index: pd.Index[Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(columns, index=index)
     except UnicodeEncodeError:  # no column and no file can hold a lone surrogate
-        return pd.DataFrame({name: list(map(_writable, cells)) for name, cells in columns.items()}, index=index)
+        clean = {name: list(map(_without_surrogates, cells)) for name, cells in columns.items()}
+        return pd.DataFrame(clean, index=index)
 
 
-def _writable(cell: Any) -> Any:
+def _without_surrogates(cell: Any) -> Any:
     return cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from random import random
 
@@ -21,7 +22,7 @@ DEEP = 10_000
 class Job:
     """One row on its way: the hop to ask next, and what it has been through."""
 
-    __slots__ = ("admitted", "attempts", "busy", "call", "first", "free", "hops", "host", "started")
+    __slots__ = ("admitted", "attempts", "busy", "call", "first", "free", "hops", "host", "started", "waits")
 
     def __init__(self, call: Call, now: float) -> None:
         self.first = self.call = call
@@ -32,6 +33,7 @@ class Job:
         self.hops = 0
         self.free = True
         self.host: Host[Job]
+        self.waits = ""  # in the host's "queue", or for a "later" time; empty while under way and once over
 
 
 class Scheduler:
@@ -42,8 +44,9 @@ class Scheduler:
 
     Parameters
     ----------
-    calls : iterator of Call or Outcome
-        Pulled lazily. An outcome among them (a row that cannot be asked) is passed on.
+    calls : iterator of Call, Outcome or None
+        Pulled lazily. An outcome among them (a row that cannot be asked) is passed on; None stands for
+        a row that shares another one's request.
     options : Options
     epoch : float
         The wall-clock time at ``now == 0``, in seconds since 1970-01-01 UTC.
@@ -57,7 +60,7 @@ class Scheduler:
 
     def __init__(
         self,
-        calls: Iterator[Call | Outcome],
+        calls: Iterator[Call | Outcome | None],
         options: Options,
         *,
         epoch: float = 0.0,
@@ -82,6 +85,7 @@ class Scheduler:
         self._ready: list[tuple[int, int, int, Host[Job]]] = []
         self._asleep: list[tuple[float, int, int, Host[Job]]] = []
         self._later: list[tuple[float, int, Job]] = []
+        self._deadlines: deque[Job] = deque()
         self._settled: list[Outcome] = []
         self._serial = count().__next__
 
@@ -94,6 +98,8 @@ class Scheduler:
         """The next call that may leave now; the caller starts it at once."""
         if self.in_flight >= self._window:
             return None
+        if self._deadlines:
+            self._expire(now)
         if self._later or self._asleep:
             self._wake(now)
         if self._queued < self._low and not self._exhausted:
@@ -106,7 +112,7 @@ class Scheduler:
         host.started(now)
         self.in_flight += 1
         self._schedule(host)
-        job.started = now
+        job.started, job.waits = now, ""
         self._jobs[job.first.row] = job
         self.summary.requests += 1
         return job.call
@@ -122,6 +128,8 @@ class Scheduler:
             heappop(self._asleep)
         if self._asleep:
             times.append(self._asleep[0][0])
+        if self._deadlines:
+            times.append(self._deadline(self._deadlines[0]))
         if times:
             return max(now, min(times))
         return now if self._exhausted and not self.in_flight else None
@@ -163,18 +171,24 @@ class Scheduler:
     def _fill(self, target: int, now: float) -> bool:
         """Hold up to `target` waiting calls; whether any came in."""
         before = self._queued
-        while self._queued < target and not self._exhausted and (self._room is None or self._room()):
-            item = next(self._calls, None)
-            if item is None:
+        for _ in range(DEEP):
+            if self._queued >= target or self._exhausted or not (self._room is None or self._room()):
+                break
+            item = next(self._calls, self)
+            if item is self:
                 self._exhausted = True
             elif isinstance(item, Outcome):
                 self._settled.append(item)
-                if len(self._settled) >= DEEP:
-                    break
-            else:
-                item.guarded = self.options.block_private is True
-                self._enqueue(Job(item, now))
+            elif isinstance(item, Call):
+                self._admit(item, now)
         return self._queued > before
+
+    def _admit(self, call: Call, now: float) -> None:
+        call.guarded = self.options.block_private is True
+        job = Job(call, now)
+        self._enqueue(job)
+        if self.options.timeout.deadline is not None:
+            self._deadlines.append(job)
 
     def _enqueue(self, job: Job, front: bool = False) -> None:
         name = urls.origin(job.call.url)
@@ -186,6 +200,7 @@ class Scheduler:
             host.queue.appendleft(job)
         else:
             host.queue.append(job)
+        job.waits = "queue"
         self._queued += 1
         if len(host.queue) == 1:
             self._schedule(host)
@@ -197,6 +212,34 @@ class Scheduler:
             _, _, turn, host = heappop(self._asleep)
             if turn == host.turn:
                 self._schedule(host)
+
+    # -- what must not wait any longer
+
+    def _deadline(self, job: Job) -> float:
+        return job.admitted + (self.options.timeout.deadline or 0.0)
+
+    def _expire(self, now: float) -> None:
+        """End the rows whose deadline has come while they waited."""
+        over: set[int] = set()
+        while self._deadlines and self._deadline(self._deadlines[0]) <= now:
+            job = self._deadlines.popleft()
+            if job.waits == "queue":
+                job.host.queue.remove(job)
+                self._queued -= 1
+                self._schedule(job.host)
+            elif job.waits == "later":
+                over.add(job.first.row)
+            else:
+                continue
+            self._settled.append(self._late(job, now))
+        if over:
+            self._later = [entry for entry in self._later if entry[2].first.row not in over]
+            heapify(self._later)
+
+    def _late(self, job: Job, now: float) -> Outcome:
+        job.waits = ""
+        detail = f"not done by its deadline of {self.options.timeout.deadline:g} s"
+        return self._outcome(job, Attempt(error=ErrorKind.TIMEOUT, detail=detail), now)
 
     # -- whose turn it is
 
@@ -257,28 +300,31 @@ class Scheduler:
         retry = self.options.retry
         if not retries.is_transient(retry, attempt):
             return False
-        asked = None
-        if attempt.status in retry.statuses and "retry-after" in attempt.headers:
-            asked = retries.retry_after(attempt.headers["retry-after"], self._epoch + now)
-        if asked is not None and asked > retry.max_retry_after:
-            attempt.permanent = True
-            attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
+        cooling = self._cool(job, attempt, now)
         if not retries.may_retry(retry, job.call, attempt, job.attempts):
             return False
-        pause = retries.backoff(retry, job.attempts, self._draw())
-        if asked is not None:
-            pause = 0.0
-            job.host.cool(now + asked + self._draw() * (0.1 * asked + 0.1))
-        if self._late(job, max(now + pause, job.host.cool_until)):
+        pause = 0.0 if cooling else retries.backoff(retry, job.attempts, self._draw())
+        if self._deadlines and max(now + pause, job.host.cool_until) > self._deadline(job):
             return False
         self.summary.retries += 1
-        job.call, job.hops = job.first, 0
+        job.call, job.hops, job.waits = job.first, 0, "later"
         heappush(self._later, (now + pause, self._serial(), job))
         return True
 
-    def _late(self, job: Job, at: float) -> bool:
-        deadline = self.options.timeout.deadline
-        return deadline is not None and at > job.admitted + deadline
+    def _cool(self, job: Job, attempt: Attempt, now: float) -> bool:
+        """Let the host rest for as long as it asks, jittered so that not all come back at once."""
+        retry = self.options.retry
+        if attempt.status not in retry.statuses or "retry-after" not in attempt.headers:
+            return False
+        asked = retries.retry_after(attempt.headers["retry-after"], self._epoch + now)
+        if asked is None:
+            return False
+        if asked > retry.max_retry_after:
+            attempt.permanent = True
+            attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
+            return False
+        job.host.cool(now + asked + self._draw() * (0.1 * asked + 0.1))
+        return True
 
     def _outcome(self, job: Job, attempt: Attempt, now: float) -> Outcome:
         out = verdicts.outcome(

@@ -29,8 +29,12 @@ class Sharing:
         self._identities: dict[int, object] = {}
         self._followers: dict[int, list[int]] = {}
 
-    def unique(self, items: Iterable[Call | Outcome]) -> Iterator[Call | Outcome]:
-        """The calls that must go out; a row whose leader is done already comes as its outcome."""
+    def unique(self, items: Iterable[Call | Outcome]) -> Iterator[Call | Outcome | None]:
+        """The calls that must go out; a row whose leader is done already comes as its outcome.
+
+        A row that will share the outcome of a call under way comes as None, so that whoever pulls can
+        stop between any two rows.
+        """
         for item in items:
             if isinstance(item, Outcome) or item.method not in IDEMPOTENT_METHODS:
                 yield item
@@ -48,6 +52,7 @@ class Sharing:
                 yield replace(done, row=item.row)
             else:
                 self._followers.setdefault(leader, []).append(item.row)
+                yield None
 
     def fan_out(self, outcomes: list[Outcome]) -> list[Outcome]:
         """The outcomes, and copies of them for the rows that share them."""

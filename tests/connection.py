@@ -118,8 +118,9 @@ class SecureLine(Line):
 class Connection:
     """Bytes in, bytes out, and three ways to end."""
 
-    def __init__(self, number: int, sock: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
-                 line: Line) -> None:
+    def __init__(
+        self, number: int, sock: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line
+    ) -> None:
         self.number = number
         self.reader = reader
         self.open = True

@@ -139,12 +139,20 @@ def reason(status: int) -> str:
 def echo_document(request: Request) -> dict[str, Any]:
     """What a request was, as JSON can say it."""
     return {
-        "method": request.method, "path": request.path, "query": request.pairs, "headers": request.headers,
-        "text": request.body.decode("latin-1"), "base64": base64.b64encode(request.body).decode(),
+        "method": request.method,
+        "path": request.path,
+        "query": request.pairs,
+        "headers": request.headers,
+        "text": request.body.decode("latin-1"),
+        "base64": base64.b64encode(request.body).decode(),
     }
 
 
 def small_document(number: str) -> dict[str, Any]:
     """About a hundred bytes of JSON that name the `i` they were asked with."""
-    return {"i": int(number) if number.isdecimal() else number, "name": "station",
-            "main": {"temp": 21.5, "humidity": 40}, "tags": ["north", "coast"]}
+    return {
+        "i": int(number) if number.isdecimal() else number,
+        "name": "station",
+        "main": {"temp": 21.5, "humidity": 40},
+        "tags": ["north", "coast"],
+    }

@@ -126,8 +126,18 @@ class Conversation:
         headers = [(name, value) for name, value in arriving.headers if name not in pseudo]
         target = pseudo.get(":path", "")
         path, query, absolute = split_target(target)
-        return Request(pseudo[":method"], path, query, headers, bytes(arriving.body), self._connection.number,
-                       arriving.at, absolute, target, "HTTP/2")
+        return Request(
+            pseudo[":method"],
+            path,
+            query,
+            headers,
+            bytes(arriving.body),
+            self._connection.number,
+            arriving.at,
+            absolute,
+            target,
+            "HTTP/2",
+        )
 
     def _begin(self, stream: int, request: Request) -> None:
         self._server.record(request)
@@ -253,6 +263,11 @@ async def missing(talk: Conversation, stream: int, request: Request, _: str) -> 
 
 
 ANSWERS: dict[str, Answer] = {
-    "json": document, "echo": echo, "status": status, "delay": delay, "huge": huge,
-    "refused": refused, "goaway": goaway,
+    "json": document,
+    "echo": echo,
+    "status": status,
+    "delay": delay,
+    "huge": huge,
+    "refused": refused,
+    "goaway": goaway,
 }

@@ -160,6 +160,14 @@ def test_retry_with_other_options(server: Server) -> None:
     assert again["ok"].tolist() == [True]
 
 
+def test_a_retry_is_remembered_too(server: Server) -> None:
+    """A second retry goes by what the first one was told."""
+    frame = fetch([server.url("/status/404")], headers={"x-a": "old"})
+    again = frame.harvest.retry(headers={"x-a": "new"})
+    again.harvest.retry()
+    assert [request.header["x-a"] for request in server.requests] == ["old", "new", "new"]
+
+
 def test_retry_keeps_the_dtypes_of_selected_columns(server: Server) -> None:
     """Where the failed rows fail again, the columns of the others stay numbers."""
     frame = fetch([server.url("/json?i=1"), server.url("/status/404")], select={"i": "i", "tags": "tags"})

@@ -144,6 +144,15 @@ def test_unknown_host_is_not_asked_again(engine: str) -> None:
     assert (frame.error[0], frame.attempts[0]) == ("dns", 1)
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_one_stale_connection_after_the_other_costs_no_attempt(server: Server, engine: str, method: str) -> None:
+    """The second try goes over a new connection, for the other kept ones may be just as stale."""
+    content = "x" if method == "PUT" else None
+    urls = rows(server, 300, "/close-next")
+    frame = fetch(urls, engine, concurrency=16, retry=1, method=method, content=content, timeout=PATIENT)
+    assert frame.ok.all(), frame.error_detail.dropna().iloc[0]
+
+
 def test_lost_connections_are_noticed_at_once(server: Server, engine: str) -> None:
     """However many sockets stir at the same moment, a connection that ends is never waited for in vain."""
     kinds = ("close", "reset", "json", "json", "close-next", "json", "close-idle", "json")

@@ -19,6 +19,7 @@ FLOORS = [
     ["_version", "errors", "urls", "heads", "addresses"],
     ["options", "calls", "outcomes", "header_dtype", "templates", "decoding"],
     ["retries", "redirects", "pacing", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner"],
+    ["coroutines"],
     ["inputs", "frames", "scheduler"],
     ["drive", "assembly"],
     ["engines.watch", "engines.guard"],

@@ -24,7 +24,7 @@ import trio
 import uvloop
 
 import harvest
-from harvest import runner
+from harvest import coroutines, runner
 from tests.gates import closed_gate
 from tests.hosts import AWAITING, BLOCKING
 from tests.server import Server
@@ -589,7 +589,7 @@ def test_run_nested_under_uvloop() -> None:
 
 def test_run_is_cancelled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A coroutine that is told to stop may await something to put things in order."""
-    monkeypatch.setattr(runner, "SLICE", 0.001)
+    monkeypatch.setattr(coroutines, "SLICE", 0.001)
     begun, ordered = threading.Event(), threading.Event()
 
     async def work() -> None:
@@ -600,8 +600,8 @@ def test_run_is_cancelled_once(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.sleep(0.05)
             ordered.set()
 
-    worker = runner.Worker(lambda stopping: runner._run_alone(work(), stopping)).start()
-    begun.wait()
+    worker = runner.Worker(lambda stopping: coroutines._run_alone(work(), stopping)).start()
+    assert begun.wait(10)
     worker.stop()
     assert worker.wait(10)
     assert ordered.is_set()

@@ -91,12 +91,19 @@ def trusting(certificate: Path | None = None) -> ssl.SSLContext:
 
 
 @contextmanager
-def secured(server: Listener, certificate: Path | None = None, server_hostname: str = "127.0.0.1",
-            suppress_ragged_eofs: bool = True) -> Iterator[ssl.SSLSocket]:
+def secured(
+    server: Listener,
+    certificate: Path | None = None,
+    server_hostname: str = "127.0.0.1",
+    suppress_ragged_eofs: bool = True,
+) -> Iterator[ssl.SSLSocket]:
     """A connection in TLS."""
-    with dialled(server) as bare, trusting(certificate).wrap_socket(
-        bare, server_hostname=server_hostname, suppress_ragged_eofs=suppress_ragged_eofs
-    ) as sock:
+    with (
+        dialled(server) as bare,
+        trusting(certificate).wrap_socket(
+            bare, server_hostname=server_hostname, suppress_ragged_eofs=suppress_ragged_eofs
+        ) as sock,
+    ):
         yield sock
 
 
@@ -201,9 +208,19 @@ def test_a_mistake_in_a_resource_is_raised() -> None:
 # Good answers
 
 
-@pytest.mark.parametrize("path", [
-    "/json", "/huge?mb=1", "/chunked", "/gzip", "/drip?seconds=0", "/endless", "/short", "/204",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/json",
+        "/huge?mb=1",
+        "/chunked",
+        "/gzip",
+        "/drip?seconds=0",
+        "/endless",
+        "/short",
+        "/204",
+    ],
+)
 def test_head_has_no_body(server: Server, path: str) -> None:
     """HEAD gets the header of GET and nothing after it."""
     answer = exchanged(server, ask(path, method="HEAD"))
@@ -232,9 +249,14 @@ def test_bytes_go_through_the_query(server: Server) -> None:
     assert fetched(server, "/content?body=%FF%00%ED%A0%80")[2] == b"\xff\x00\xed\xa0\x80"
 
 
-@pytest.mark.parametrize(("charset", "body"), [
-    ("latin-1", b"Gr\xfc\xdfe"), ("utf-16-le", "Grüße".encode("utf-16-le")), ("rot13", "Grüße".encode()),
-])
+@pytest.mark.parametrize(
+    ("charset", "body"),
+    [
+        ("latin-1", b"Gr\xfc\xdfe"),
+        ("utf-16-le", "Grüße".encode("utf-16-le")),
+        ("rot13", "Grüße".encode()),
+    ],
+)
 def test_text_in_a_charset(server: Server, charset: str, body: bytes) -> None:
     """A text is in the charset it names; one that is no charset is named all the same."""
     _, headers, received = fetched(server, f"/text?charset={charset}")
@@ -277,20 +299,30 @@ def test_flaky_fails_so_often_and_then_never(server: Server) -> None:
 # Encodings
 
 
-@pytest.mark.parametrize(("path", "decode"), [
-    ("/gzip", gzip.decompress), ("/gzip-members", gzip.decompress), ("/br", brotli.decompress),
-    ("/zstd", zstandard.decompress), ("/encoding?name=identity", bytes),
-])
+@pytest.mark.parametrize(
+    ("path", "decode"),
+    [
+        ("/gzip", gzip.decompress),
+        ("/gzip-members", gzip.decompress),
+        ("/br", brotli.decompress),
+        ("/zstd", zstandard.decompress),
+        ("/encoding?name=identity", bytes),
+    ],
+)
 def test_good_encodings(server: Server, path: str, decode: Any) -> None:
     """What is said to be encoded well decodes to the document."""
     assert decode(fetched(server, path)[2]) == PLAIN
 
 
-@pytest.mark.parametrize(("encoding", "decode"), [
-    ("gzip", gzip.decompress), ("br", brotli.decompress),
-    ("gzip-gzip", lambda body: gzip.decompress(gzip.decompress(body))),
-    ("zstd", lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body)),
-])
+@pytest.mark.parametrize(
+    ("encoding", "decode"),
+    [
+        ("gzip", gzip.decompress),
+        ("br", brotli.decompress),
+        ("gzip-gzip", lambda body: gzip.decompress(gzip.decompress(body))),
+        ("zstd", lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body)),
+    ],
+)
 def test_bombs_are_small_and_burst(server: Server, encoding: str, decode: Any) -> None:
     """A bomb of 2 MiB takes a hundredth of that on the wire."""
     _, headers, body = fetched(server, f"/bomb?encoding={encoding}&mb=2")
@@ -302,29 +334,35 @@ def test_bombs_are_small_and_burst(server: Server, encoding: str, decode: Any) -
 # Broken answers
 
 
-@pytest.mark.parametrize(("path", "answer"), [
-    ("/close", b""),
-    ("/garbage", b"SSH-2.0-OpenSSH_9\r\n"),
-    ("/garbled", b"HTTP/1.1 abc\r\nContent-Length: 2\r\n\r\n{}"),
-    ("/bare-lf", b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"),
-    ("/raw-header?line=X%00:1", b"HTTP/1.1 200 OK\r\nX\x00:1\r\nContent-Length: 2\r\n\r\n{}"),
-    ("/raw?bytes=a%0D%0A%FF&end=close", b"a\r\n\xff"),
-])
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/close", b""),
+        ("/garbage", b"SSH-2.0-OpenSSH_9\r\n"),
+        ("/garbled", b"HTTP/1.1 abc\r\nContent-Length: 2\r\n\r\n{}"),
+        ("/bare-lf", b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"),
+        ("/raw-header?line=X%00:1", b"HTTP/1.1 200 OK\r\nX\x00:1\r\nContent-Length: 2\r\n\r\n{}"),
+        ("/raw?bytes=a%0D%0A%FF&end=close", b"a\r\n\xff"),
+    ],
+)
 def test_the_very_bytes(server: Server, path: str, answer: bytes) -> None:
     """A broken answer is broken in the way it says, to the byte."""
     assert exchanged(server, ask(path)) == answer
 
 
-@pytest.mark.parametrize(("path", "lines", "body"), [
-    ("/short", [b"Content-Length: 20"], b"0123456789"),
-    ("/bad-length?value=10&value=5", [b"Content-Length: 10", b"Content-Length: 5"], b"0123456789"),
-    ("/bad-length?value=3&chunked=1", [b"Content-Length: 3", CHUNKED], b"a\r\n0123456789\r\n0\r\n\r\n"),
-    ("/chunked-cut", [CHUNKED], b"a\r\n0123456789\r\na\r\n01234"),
-    ("/chunked-unended", [CHUNKED], b"a\r\n0123456789\r\n"),
-    ("/until-close", [], b"0123456789"),
-    ("/close-body", [b"Content-Length: 100"], b"." * 50),
-    ("/latin1-header", [b"X-Place: Caf\xe9"], b"{}"),
-])
+@pytest.mark.parametrize(
+    ("path", "lines", "body"),
+    [
+        ("/short", [b"Content-Length: 20"], b"0123456789"),
+        ("/bad-length?value=10&value=5", [b"Content-Length: 10", b"Content-Length: 5"], b"0123456789"),
+        ("/bad-length?value=3&chunked=1", [b"Content-Length: 3", CHUNKED], b"a\r\n0123456789\r\n0\r\n\r\n"),
+        ("/chunked-cut", [CHUNKED], b"a\r\n0123456789\r\na\r\n01234"),
+        ("/chunked-unended", [CHUNKED], b"a\r\n0123456789\r\n"),
+        ("/until-close", [], b"0123456789"),
+        ("/close-body", [b"Content-Length: 100"], b"." * 50),
+        ("/latin1-header", [b"X-Place: Caf\xe9"], b"{}"),
+    ],
+)
 def test_framing(server: Server, path: str, lines: list[bytes], body: bytes) -> None:
     """The header promises one thing and the body is another."""
     head, _, received = exchanged(server, ask(path)).partition(b"\r\n\r\n")
@@ -332,11 +370,14 @@ def test_framing(server: Server, path: str, lines: list[bytes], body: bytes) -> 
     assert received == body
 
 
-@pytest.mark.parametrize(("path", "before"), [
-    ("/reset", b""),
-    ("/reset-headers", b"HTTP/1.1 200 OK\r\nContent-Type: applic"),
-    ("/raw?bytes=half&end=reset", b"half"),
-])
+@pytest.mark.parametrize(
+    ("path", "before"),
+    [
+        ("/reset", b""),
+        ("/reset-headers", b"HTTP/1.1 200 OK\r\nContent-Type: applic"),
+        ("/raw?bytes=half&end=reset", b"half"),
+    ],
+)
 def test_resets(server: Server, path: str, before: bytes) -> None:
     """RST, and not FIN, follows what was sent."""
     with dialled(server) as sock:
@@ -382,11 +423,14 @@ def test_tunnels(server: Server) -> None:
         assert (far.count("/json"), server.requests[0].method) == (1, "CONNECT")
 
 
-@pytest.mark.parametrize(("target", "answer"), [
-    ("elsewhere.test:443", b"HTTP/1.1 403 "),
-    ("status-407.test:443", b"HTTP/1.1 407 "),
-    ("cut.test:443", b"HTTP/1.1 200 Conn"),
-])
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("elsewhere.test:443", b"HTTP/1.1 403 "),
+        ("status-407.test:443", b"HTTP/1.1 407 "),
+        ("cut.test:443", b"HTTP/1.1 200 Conn"),
+    ],
+)
 def test_tunnels_that_fail(server: Server, target: str, answer: bytes) -> None:
     """No tunnel leaves this machine, and some names fail in their own way."""
     assert exchanged(server, ask(target, method="CONNECT")).startswith(answer)
@@ -414,11 +458,14 @@ def test_good_certificate() -> None:
         assert server.url("/json", host="localhost") == f"https://localhost:{server.port}/json"
 
 
-@pytest.mark.parametrize(("context", "reason"), [
-    (certificates.wrong_host, "IP address mismatch"),
-    (certificates.expired, "certificate has expired"),
-    (certificates.unknown_authority, "unable to get local issuer"),
-])
+@pytest.mark.parametrize(
+    ("context", "reason"),
+    [
+        (certificates.wrong_host, "IP address mismatch"),
+        (certificates.expired, "certificate has expired"),
+        (certificates.unknown_authority, "unable to get local issuer"),
+    ],
+)
 def test_wrong_certificates(context: Any, reason: str) -> None:
     """A certificate is wrong in the one way it says."""
     with Server(tls=context()) as server:

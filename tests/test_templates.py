@@ -45,6 +45,7 @@ def url(text: str, **row: Any) -> str:
         ("{base}/x?y={base}", {"base": "http://a/b"}, "http://a/b/x?y=http%3A%2F%2Fa%2Fb"),
         ("{base}{path}", {"base": "http://a/", "path": "b/c"}, "http://a/b%2Fc"),
         ("{base}", {"base": "http://a/?x=1"}, "http://a/?x=1"),
+        ("{base}{path}", {"base": "", "path": "http://a/"}, "http%3A%2F%2Fa%2F"),
     ],
 )
 def test_filled_and_encoded(template: str, row: dict[str, Any], filled: str) -> None:

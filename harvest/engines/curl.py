@@ -1,8 +1,7 @@
 """The default engine: libcurl's multi interface, driven by sockets, the whole exchange in C.
 
-Waiting is done by epoll. When many sockets are ready at once, one `socket_all` moves them all; when few
-are, each gets its own `socket_action`: the first is cheapest without latency, the second with it.
-(`perform` would do for the first, but for a connection that it opens anew it names no socket to wait for.)
+Waiting is done by epoll, and each socket that is ready gets its `socket_action`. (One `perform` for all
+would do, but for a connection that it opens in place of a lost one it names no socket to wait for.)
 
 libcurl (8.23) looks for a rest behind an answer only on connections that were idle for a second, so a
 server that sends more than it announced would have the rest read as the answer to the next request.
@@ -27,7 +26,6 @@ from harvest.options import IDEMPOTENT_METHODS, Options
 from harvest.outcomes import Attempt
 from harvest.proxies import chooser
 
-_MANY = 8
 # Of libcurl's, but without a name in pycurl.
 _E_PROXY, _E_SSL_CLIENTCERT, _SUPPRESS_CONNECT_HEADERS = 97, 98, 265
 
@@ -95,6 +93,7 @@ class CurlEngine:
         self._unresolvable: dict[str, bool] = {}
         self._peers: dict[int, str] = {}
         self._distrusted: set[str] = set()
+        self._stale: set[int] = set()
         self._due: float | None = None
         self._look = 0.0
         self._watch = open_watch()
@@ -120,7 +119,7 @@ class CurlEngine:
             handle.proxy = proxy
         if call.method != "GET" or call.content is not None or call.guarded:
             self._specialise(handle, call)
-        if self._distrusted and _peer(handle) in self._distrusted:
+        if (self._stale or self._distrusted) and self._wants_fresh(handle):
             handle.special = True
             curl.setopt(pycurl.FRESH_CONNECT, 1)
             curl.setopt(pycurl.FORBID_REUSE, 1)
@@ -167,11 +166,8 @@ class CurlEngine:
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         until = end if self._due is None else min(end, self._due)
         ready = self._watch.poll(max(0.0, until - monotonic()))
-        if len(ready) > _MANY:
-            self._multi.socket_all()
-        else:
-            for fd, what in ready:
-                self._multi.socket_action(fd, what)
+        for fd, what in ready:
+            self._multi.socket_action(fd, what)
 
     def _ended(self) -> list[tuple[Call, Attempt]]:
         ended = []
@@ -216,6 +212,12 @@ class CurlEngine:
         handle = _Handle()
         self._prepare(handle)
         return handle
+
+    def _wants_fresh(self, handle: _Handle) -> bool:
+        """Whether a kept connection would not do: the last one was lost, or they are poisoned."""
+        stale = handle.call.row in self._stale
+        self._stale.discard(handle.call.row)
+        return stale or _peer(handle) in self._distrusted
 
     def _prepare(self, handle: _Handle) -> None:
         """Set what all exchanges of a run share."""
@@ -320,6 +322,9 @@ class CurlEngine:
         unanswered = kept and kind is ErrorKind.PROTOCOL and not handle.lines
         if unanswered and code in _GARBLED:
             self._distrusted.add(_peer(handle))
+        stale = unanswered or code == pycurl.E_SEND_FAIL_REWIND
+        if stale:
+            self._stale.add(handle.call.row)
         return Attempt(
             status,
             headers,
@@ -327,7 +332,7 @@ class CurlEngine:
             error=kind,
             detail=message,
             unsent=curl.getinfo(pycurl.REQUEST_SIZE) == 0 or (code == pycurl.E_SEND_FAIL_REWIND and not kept),
-            stale=unanswered or code == pycurl.E_SEND_FAIL_REWIND,
+            stale=stale,
             permanent=kind is ErrorKind.DNS and self._is_unknown(handle),
         )
 

@@ -53,6 +53,7 @@ class HttpxEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stirred = asyncio.Event()
         self._broken: BaseException | None = None
+        self._stale: set[int] = set()
         self._auth = options.auth if not isinstance(options.auth, tuple | str) else None
         self._owned = not _is_client(options.client)
         self._client = self._call(self._open())
@@ -143,6 +144,8 @@ class HttpxEngine:
                 await self._send(call, attempt)
         except Exception as error:  # the one border at which foreign errors are translated
             _translate(error, attempt)
+        if attempt.stale:
+            self._stale.add(call.row)
         attempt.elapsed = monotonic() - began
         return attempt
 
@@ -153,8 +156,13 @@ class HttpxEngine:
             call.url,
             headers=[(name.encode(), value.encode()) for name, value in call.pairs],
             content=None if call.method == "HEAD" else call.content,
-            extensions={"harvest.guarded": call.guarded, "timeout": self._timeouts()},
+            extensions={
+                "harvest.guarded": call.guarded,
+                "harvest.fresh": call.row in self._stale,
+                "timeout": self._timeouts(),
+            },
         )
+        self._stale.discard(call.row)
         try:
             response = await self._client.send(request, stream=True, follow_redirects=False, **auth)
         except Exception as error:
@@ -237,7 +245,7 @@ class Striped(httpx.AsyncBaseTransport):
         url = str(request.url)
         guarded = bool(request.extensions.get("harvest.guarded"))
         key = (urls.origin(url), self._proxy_for(url), guarded)
-        idle = self._idle.get(key)
+        idle = None if request.extensions.get("harvest.fresh") else self._idle.get(key)
         reused = bool(idle)
         self._kept -= reused
         transport = idle.pop() if idle else self._new(key[1], guarded)

@@ -34,7 +34,7 @@ def deflated(window: int) -> bytes:
 def flipped(data: bytes, place: int) -> bytes:
     """The same data with the bits of one byte turned round."""
     at = place % len(data)
-    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:]
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
 
 
 def serve(path: str, encoding: str, body: bytes) -> None:
@@ -55,7 +55,7 @@ serve("/gzip-trailing", "gzip", ZIPPED + b"trailing junk")
 serve("/gzip-truncated", "gzip", ZIPPED[: len(ZIPPED) // 2])
 serve("/gzip-broken", "gzip", b"\x1f\x8b\x08" + b"this is no gzip at all")
 serve("/gzip-crc", "gzip", flipped(ZIPPED, -8))
-serve("/deflate-truncated", "deflate", zlib.compress(PLAIN)[:HALF // 4])
+serve("/deflate-truncated", "deflate", zlib.compress(PLAIN)[: HALF // 4])
 serve("/br-truncated", "br", BROTLI[: len(BROTLI) // 2])
 serve("/zstd-truncated", "zstd", ZSTD[: len(ZSTD) // 2])
 
@@ -70,8 +70,9 @@ async def claimed(exchange: Exchange) -> None:
 async def bomb(exchange: Exchange) -> None:
     """`mb` mebibytes of nothing in an `encoding`: `gzip`, `br`, `zstd`, or `gzip-gzip` for twice."""
     encoding = exchange.param("encoding", "gzip")
-    await exchange.reply(packed(encoding, exchange.number("mb", 100)), JSON,
-                         ("Content-Encoding", encoding.replace("-", ", ")))
+    await exchange.reply(
+        packed(encoding, exchange.number("mb", 100)), JSON, ("Content-Encoding", encoding.replace("-", ", "))
+    )
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from tests.exchange import Exchange, raw, resource
 TEN = b"0123456789"
 PLAIN = ("Content-Type", "text/plain")
 CHUNKED = ("Transfer-Encoding", "chunked")
-SMUGGLED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"smuggled\":true}"
+SMUGGLED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{"smuggled":true}'
 
 
 @resource("/short")

@@ -33,6 +33,8 @@ class Call:
         A redirect led to another origin than the caller named: no credentials travel.
     guarded : bool
         Refuse the connection if the address turns out to be private.
+    limit : float, optional
+        Seconds left until the row's deadline; no attempt may take longer.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Call:
     row: int = -1
     foreign: bool = False
     guarded: bool = False
+    limit: float | None = None
 
     @property
     def label(self) -> str:

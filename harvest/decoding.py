@@ -36,6 +36,10 @@ _BOMS = (
 )
 
 
+_PYTHONS_OWN = frozenset({"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"})
+"""Codecs that no server means by a charset; some raise or warn whatever they are told to replace."""
+
+
 class Undecodable(ValueError):
     """The content-encoding is broken, cut off or unknown."""
 
@@ -213,10 +217,7 @@ def _bom(content: bytes) -> str:
 
 def _decoded(content: bytes, named: str) -> str:
     name = _bom(content) or _codec(named) or _sniffed(content)
-    try:
-        out = content.decode(name, "replace")
-    except UnicodeError:  # a codec that cannot replace, such as idna
-        out = content.decode("utf-8", "replace")
+    out = content.decode(name, "replace")
     if not out.isascii() and any("\ud800" <= char <= "\udfff" for char in out):
         out = out.encode("utf-8", "replace").decode()
     return out
@@ -225,9 +226,10 @@ def _decoded(content: bytes, named: str) -> str:
 def _codec(name: str) -> str:
     """The name, if Python knows it as an encoding of text (``rot13`` is one of something else)."""
     try:
-        return name if name and codecs.lookup(name)._is_text_encoding else ""
+        found = codecs.lookup(name) if name else None
     except (LookupError, ValueError):
         return ""
+    return name if found and found._is_text_encoding and found.name not in _PYTHONS_OWN else ""
 
 
 def _sniffed(content: bytes) -> str:

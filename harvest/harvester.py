@@ -19,6 +19,7 @@ from harvest._version import __version__
 from harvest.calls import Headers
 from harvest.decoding import ACCEPT_ENCODING
 from harvest.drive import Engine
+from harvest.engines.clients import check_client
 from harvest.errors import Interrupted, UsageError
 from harvest.harvests import BatchSink, Channel, FrameSink, Harvest
 from harvest.options import FetchOptions, Options
@@ -159,10 +160,7 @@ class Harvester:
     ) -> tuple[Options, Selection, inputs.Input]:
         chosen = self._options.but(options)
         engines.choose(chosen)
-        if chosen.client is not None:
-            from harvest.engines.httpx import check_client
-
-            check_client(chosen.client, blocking=blocking)
+        check_client(chosen.client, blocking=blocking)
         selection = Selection(chosen.select, chosen.parse)
         source = inputs.read(data, url, chosen, base_headers(chosen), keep)
         taken = source.columns

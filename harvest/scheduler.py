@@ -113,6 +113,8 @@ class Scheduler:
         self.in_flight += 1
         self._schedule(host)
         job.started, job.waits = now, ""
+        if self.options.timeout.deadline is not None:
+            job.call.limit = max(0.001, self._deadline(job) - now)
         self._jobs[job.first.row] = job
         self.summary.requests += 1
         return job.call
@@ -218,6 +220,9 @@ class Scheduler:
     def _deadline(self, job: Job) -> float:
         return job.admitted + (self.options.timeout.deadline or 0.0)
 
+    def _is_late(self, job: Job, at: float) -> bool:
+        return self.options.timeout.deadline is not None and at >= self._deadline(job)
+
     def _expire(self, now: float) -> None:
         """End the rows whose deadline has come while they waited."""
         over: set[int] = set()
@@ -263,7 +268,7 @@ class Scheduler:
     # -- what comes back
 
     def _judge(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
-        if attempt.stale and job.free and self._resendable(job.call):
+        if attempt.stale and job.free and self._resendable(job.call) and not self._is_late(job, now):
             job.free = False
             self._enqueue(job, front=True)
             return None
@@ -278,6 +283,9 @@ class Scheduler:
         return call.method in IDEMPOTENT_METHODS or self.options.retry.unsafe or retries.has_key(call)
 
     def _follow(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
+        if self._is_late(job, now):
+            job.attempts += 1
+            return self._late(job, now)
         try:
             location = attempt.headers.get("location", "")
             hop = redirects.next_hop(job.call, attempt.status, location, self.options.secret_headers, job.hops)
@@ -304,7 +312,7 @@ class Scheduler:
         if not retries.may_retry(retry, job.call, attempt, job.attempts):
             return False
         pause = 0.0 if cooling else retries.backoff(retry, job.attempts, self._draw())
-        if self._deadlines and max(now + pause, job.host.cool_until) > self._deadline(job):
+        if self._is_late(job, max(now + pause, job.host.cool_until)):
             return False
         self.summary.retries += 1
         job.call, job.hops, job.waits = job.first, 0, "later"

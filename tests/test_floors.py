@@ -22,7 +22,8 @@ FLOORS = [
     ["coroutines"],
     ["inputs", "frames", "scheduler"],
     ["drive", "assembly"],
-    ["engines.watch", "engines.guard"],
+    ["engines.watch", "engines.guard", "engines.causes", "engines.clients", "engines.hush"],
+    ["engines.handles", "engines.striped"],
     ["engines.curl", "engines.httpx"],
     ["engines"],
     ["harvests"],
@@ -34,7 +35,11 @@ FLOORS = [
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ROOT = Path(harvest.__file__).parent
-ONLY_IN = {"pycurl": {"engines.curl"}, "httpx": {"engines.httpx"}, "httpcore": {"engines.guard"}}
+ONLY_IN = {
+    "pycurl": {"engines.curl", "engines.handles"},
+    "httpx": {"engines.httpx", "engines.striped"},
+    "httpcore": {"engines.guard"},
+}
 
 
 def modules() -> list[str]:

@@ -115,6 +115,14 @@ def test_a_function_that_makes_a_client() -> None:
 
 
 @pytest.mark.usefixtures("no_sockets")
+def test_a_mocks_packed_answer_is_unpacked_once() -> None:
+    """An answer that httpx has unpacked already is not unpacked a second time."""
+    packed = {"headers": {"content-encoding": "gzip", "content-type": "text/plain"}, "content": gzip.compress(b"whole")}
+    frame = harvest.fetch_frame([FAR], client=mocked(lambda _: httpx.Response(200, **packed)), **OPTIONS)
+    assert (frame.error.fillna("")[0], frame.text[0]) == ("", "whole")
+
+
+@pytest.mark.usefixtures("no_sockets")
 def test_a_clients_settings() -> None:
     """`client=` takes the settings of one."""
     settings = {"transport": httpx.MockTransport(lambda request: httpx.Response(200, text=request.url.path))}

@@ -334,6 +334,17 @@ def test_no_cooling_beyond_the_deadline() -> None:
     assert whole[0].status_code == 429
 
 
+def test_an_attempt_that_outlasts_the_deadline_is_the_last() -> None:
+    """A row whose deadline came while it was under way is neither tried again nor sent on."""
+    whole = run(calls(f"{A}/"), lambda *_: answer(500, 20.0), timeout=Timeout(deadline=10))
+    assert whole.engine.of_row(0) == [0.0]
+    assert whole[0].status_code == 500
+    hop = answer(302, 20.0, location="/b")
+    whole = run(calls(f"{A}/"), in_turn(lambda: hop, answer), timeout=Timeout(deadline=10))
+    assert whole.engine.of_row(0) == [0.0]
+    assert whole[0].error is ErrorKind.TIMEOUT
+
+
 def test_a_row_in_a_cooling_queue_ends_at_its_deadline() -> None:
     """A row that never got its turn before the deadline is not asked after it."""
     script = in_turn(lambda: answer(429, retry_after="200"), answer)
@@ -574,8 +585,15 @@ def test_every_call_ends_exactly_once(
         Call(f"{host}/{row}", method, row=row) if host else Outcome(row, error=ErrorKind.INVALID_REQUEST)
         for row, (host, method) in enumerate(rows)
     ]
-    whole = run(
-        items,
+    admitted: dict[int, float] = {}
+
+    def pulled() -> Iterator[Call | Outcome]:
+        for item in items:
+            admitted[item.row] = whole.clock.now
+            yield item
+
+    whole = begin(
+        pulled(),
         lambda call, number: reply_of(replies[(call.row * 5 + number) % len(replies)]),
         concurrency=concurrency,
         ahead=ahead,
@@ -584,6 +602,9 @@ def test_every_call_ends_exactly_once(
         timeout=Timeout(deadline=deadline),
         draw=random.Random(seed).random,
     )
+    assert sum(len(ended) for ended in whole.steps()) == len(rows)
+    if deadline is not None:
+        assert all(at <= admitted[call.row] + deadline + 1e-6 for at, call in whole.engine.started)
     assert sorted(outcome.row for outcome in whole.outcomes) == list(range(len(rows)))
     assert all(outcome.ok == (outcome.error is None) for outcome in whole.outcomes)
     assert all(outcome.attempts <= attempts and outcome.waited >= 0 for outcome in whole.outcomes)

@@ -11,7 +11,7 @@ import pytest
 from tests import certificates
 from tests.h2server import H2Server
 from tests.server import Server
-from tests.test_conformance import DOCUMENT, fetch
+from tests.test_conformance import DOCUMENT, TEN, fetch
 
 WRONG = {
     "expired": certificates.expired,
@@ -93,6 +93,16 @@ def test_connections_are_kept_in_tls(engine: str) -> None:
         frame = trusting(engine, [secure.url(f"/json?i={i}") for i in range(60)], concurrency=4, timeout=10)
         assert frame.ok.all()
         assert secure.connections <= 4
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_smuggled_rest_poisons_no_other_answer(engine: str, concurrency: int) -> None:
+    """In TLS as without: what comes beyond the Content-Length is never the answer to another row."""
+    with Server(tls=certificates.good()) as secure:
+        urls = [secure.url(f"/{'long' if i % 2 else 'json'}?i={i}") for i in range(80)]
+        frame = trusting(engine, urls, concurrency=concurrency, timeout=10)
+    assert list(frame.text[1::2]) == [TEN] * 40
+    assert [json.loads(text)["i"] for text in frame.text[::2]] == list(range(0, 80, 2))
 
 
 # HTTP/2

@@ -5,29 +5,30 @@ would do, but for a connection that it opens in place of a lost one it names no 
 
 libcurl (8.23) looks for a rest behind an answer only on connections that were idle for a second, so a
 server that sends more than it announced would have the rest read as the answer to the next request.
-Such a server is found out here by its idle sockets, and gets a fresh connection each time.
+Such a server is found out here by what stirs on its idle sockets, and gets a fresh connection each time.
+In TLS the rest may wait unseen in OpenSSL's memory, and is disowned when it is read as an answer: nothing was
+received for it, or the true answer is left on the socket.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
-import certifi
 import pycurl
 
-from harvest import addresses, heads, urls
+from harvest import heads, urls
 from harvest.calls import Call
-from harvest.engines.watch import open_watch
+from harvest.engines.handles import Handle
+from harvest.engines.watch import bytes_received, holds_answer, open_watch
 from harvest.errors import ErrorKind
-from harvest.options import IDEMPOTENT_METHODS, Options
+from harvest.options import Options
 from harvest.outcomes import Attempt
 from harvest.proxies import chooser
 
 # Of libcurl's, but without a name in pycurl.
-_E_PROXY, _E_SSL_CLIENTCERT, _SUPPRESS_CONNECT_HEADERS = 97, 98, 265
+_E_PROXY, _E_SSL_CLIENTCERT = 97, 98
 
 _KINDS = {
     ErrorKind.INVALID_REQUEST: (pycurl.E_URL_MALFORMAT,),
@@ -52,34 +53,14 @@ _GARBLED = (pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY)
 _BROKEN_HANDSHAKE = ("reset", "syscall", "unexpected eof", "broken pipe")
 
 
-class _Handle:
-    """One reusable libcurl handle, and where its answer collects."""
+class _Kept(NamedTuple):
+    """A connection that may be used again, after its last exchange."""
 
-    __slots__ = (
-        "began",
-        "blocked",
-        "call",
-        "chunks",
-        "curl",
-        "headers",
-        "lines",
-        "moved",
-        "progress",
-        "proxy",
-        "special",
-    )
-
-    def __init__(self) -> None:
-        self.curl = pycurl.Curl()
-        self.lines: list[bytes] = []
-        self.chunks: list[bytes] = []
-        self.call: Call
-        self.headers: object = None
-        self.proxy: str | None = None
-        self.special = False
-        self.blocked = False
-        self.progress: tuple[int, ...] = ()
-        self.began = self.moved = 0.0
+    peer: str
+    row: int
+    secure: bool
+    received: int
+    first: bool
 
 
 class CurlEngine:
@@ -88,10 +69,10 @@ class CurlEngine:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._proxy_for = chooser(options.proxy)
-        self._free: list[_Handle] = []
-        self._active: dict[Any, _Handle] = {}
+        self._free: list[Handle] = []
+        self._active: dict[Any, Handle] = {}
         self._unresolvable: dict[str, bool] = {}
-        self._peers: dict[int, str] = {}
+        self._kept: dict[int, _Kept] = {}
         self._distrusted: set[str] = set()
         self._stale: set[int] = set()
         self._due: float | None = None
@@ -106,33 +87,19 @@ class CurlEngine:
 
     def start(self, call: Call) -> None:
         """Begin an exchange."""
-        handle = self._free.pop() if self._free else self._new()
-        curl = handle.curl
-        handle.call, handle.progress, handle.began = call, (), monotonic()
-        curl.setopt(pycurl.URL, call.url)
-        if call.headers is not handle.headers:
-            curl.setopt(pycurl.HTTPHEADER, [_line(*pair) for pair in call.pairs] + [b"Expect:"])
-            handle.headers = call.headers
-        proxy = self._proxy_for(call.url)
-        if proxy != handle.proxy:
-            curl.setopt(pycurl.PROXY, proxy or "")
-            handle.proxy = proxy
-        if call.method != "GET" or call.content is not None or call.guarded:
-            self._specialise(handle, call)
+        handle = self._free.pop() if self._free else Handle(self._options)
+        handle.set_up(call, self._proxy_for(call.url), monotonic())
         if (self._stale or self._distrusted) and self._wants_fresh(handle):
-            handle.special = True
-            curl.setopt(pycurl.FRESH_CONNECT, 1)
-            curl.setopt(pycurl.FORBID_REUSE, 1)
-        self._active[curl] = handle
-        self._multi.add_handle(curl)
+            handle.want_fresh()
+        self._active[handle.curl] = handle
+        self._multi.add_handle(handle.curl)
 
     def wait(self, seconds: float) -> list[tuple[Call, Attempt]]:
         """The exchanges that ended, waiting for the first of them as long as this."""
         end = monotonic() + seconds
         while True:
             self._turn(end)
-            ended = self._ended() + self._stalled()
-            self._find_out()
+            ended = self._disown(self._ended()) + self._stalled()
             if ended or monotonic() >= end:
                 return ended
 
@@ -176,7 +143,7 @@ class CurlEngine:
             left, good, bad = self._multi.info_read()
             for curl in good:
                 handle = self._active[curl]
-                ended.append((handle.call, _answer(handle)))
+                ended.append((handle.call, _foul(_answer(handle)) if self._is_rest(handle) else _answer(handle)))
                 self._release(handle)
             for curl, code, message in bad:
                 handle = self._active[curl]
@@ -192,120 +159,58 @@ class CurlEngine:
         self._look = now + min(0.1, idle / 4)
         return [self._give_up(handle) for handle in list(self._active.values()) if _has_stalled(handle, idle, now)]
 
-    def _give_up(self, handle: _Handle) -> tuple[Call, Attempt]:
+    def _give_up(self, handle: Handle) -> tuple[Call, Attempt]:
         message = "not a single byte for as long as Timeout(idle=) allows"
         attempt = self._failure(handle, pycurl.E_OPERATION_TIMEDOUT, message)
         attempt.elapsed = monotonic() - handle.began
         self._release(handle)
         return handle.call, attempt
 
-    def _find_out(self) -> None:
-        """Distrust those who sent more than they announced."""
+    # -- whom to trust with what
+
+    def _disown(self, ended: list[tuple[Call, Attempt]]) -> list[tuple[Call, Attempt]]:
+        """Distrust those who sent more than they announced; in TLS not even the last answer is theirs."""
         for fd in self._watch.stirred():
-            peer = self._peers.get(fd, "https:")
-            if not peer.startswith("https:") and _holds_data(fd):  # in TLS there is more than answers
-                self._distrusted.add(peer)
+            kept = self._kept.get(fd)
+            if kept and holds_answer(fd, kept.secure):
+                self._distrusted.add(kept.peer)
+                if kept.secure and not kept.first:
+                    ended = [(call, _foul(attempt) if call.row == kept.row else attempt) for call, attempt in ended]
+        self._stale.update(call.row for call, attempt in ended if attempt.stale)
+        return ended
 
-    # -- handles
+    def _is_rest(self, handle: Handle) -> bool:
+        """Whether nothing was received for this answer, in TLS, so that it must be the rest of another one."""
+        if not handle.call.url.startswith("https:") or handle.curl.getinfo(pycurl.NUM_CONNECTS):
+            return False
+        fd = handle.curl.getinfo(pycurl.ACTIVESOCKET)
+        kept = self._kept.get(fd)
+        if kept is None or not 0 < kept.received == bytes_received(fd):
+            return False
+        self._distrusted.add(kept.peer)
+        return True
 
-    def _new(self) -> _Handle:
-        handle = _Handle()
-        self._prepare(handle)
-        return handle
-
-    def _wants_fresh(self, handle: _Handle) -> bool:
+    def _wants_fresh(self, handle: Handle) -> bool:
         """Whether a kept connection would not do: the last one was lost, or they are poisoned."""
         stale = handle.call.row in self._stale
         self._stale.discard(handle.call.row)
         return stale or _peer(handle) in self._distrusted
 
-    def _prepare(self, handle: _Handle) -> None:
-        """Set what all exchanges of a run share."""
-        options, set_ = self._options, handle.curl.setopt
-        set_(pycurl.NOSIGNAL, 1)
-        set_(pycurl.HEADERFUNCTION, handle.lines.append)
-        set_(pycurl.WRITEFUNCTION, handle.chunks.append)
-        set_(pycurl.HTTP_CONTENT_DECODING, 0)
-        set_(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        set_(pycurl.FOLLOWLOCATION, 0)
-        set_(_SUPPRESS_CONNECT_HEADERS, 1)
-        set_(pycurl.PROXY, "")  # empty texts keep libcurl from reading the environment itself
-        set_(pycurl.NOPROXY, "")
-        set_(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if options.http2 else pycurl.CURL_HTTP_VERSION_1_1)
-        set_(pycurl.PIPEWAIT, int(options.http2))
-        set_(pycurl.MAXFILESIZE_LARGE, options.max_bytes or 0)
-        self._set_times(handle)
-        self._set_trust(handle)
-        handle.headers, handle.proxy, handle.special, handle.blocked = None, None, False, False
-
-    def _set_times(self, handle: _Handle) -> None:
-        timeout, set_ = self._options.timeout, handle.curl.setopt
-        if timeout.total is not None:
-            set_(pycurl.TIMEOUT_MS, max(1, round(timeout.total * 1_000)))
-        connect = timeout.connect if timeout.connect is not None else 86_400.0
-        set_(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect * 1_000)))
-
-    def _set_trust(self, handle: _Handle) -> None:
-        verify, set_ = self._options.verify, handle.curl.setopt
-        if verify is False:
-            set_(pycurl.SSL_VERIFYPEER, 0)
-            set_(pycurl.SSL_VERIFYHOST, 0)
-            return
-        path = verify if isinstance(verify, str) else os.environ.get("SSL_CERT_FILE") or certifi.where()
-        set_(pycurl.CAPATH if os.path.isdir(path) else pycurl.CAINFO, path)
-        if verify is True and (folder := os.environ.get("SSL_CERT_DIR")):
-            set_(pycurl.CAPATH, folder)
-
-    def _specialise(self, handle: _Handle, call: Call) -> None:
-        """Set what this one exchange needs beyond a plain GET; the handle is reset after it."""
-        set_ = handle.curl.setopt
-        handle.special = True
-        if call.guarded:
-            self._guard(handle)
-        if call.method == "HEAD":  # its length is not that of a body to come
-            set_(pycurl.NOBODY, 1)
-            set_(pycurl.MAXFILESIZE_LARGE, 0)
-            return
-        if call.content is not None or call.method in ("POST", "PUT", "PATCH"):
-            content = call.content or b""
-            _upload(handle, content if isinstance(content, bytes) else content.encode())
-        set_(pycurl.CUSTOMREQUEST, call.method)
-        if not call.content and call.method not in IDEMPOTENT_METHODS:
-            set_(pycurl.FRESH_CONNECT, 1)  # libcurl would resend it unasked over a stale connection
-
-    def _guard(self, handle: _Handle) -> None:
-        """Refuse private addresses: before connecting, and before reusing a connection."""
-        if handle.proxy:
-            return  # the proxy connects, and the name is its to resolve
-
-        def open_socket(purpose: int, address: Any) -> Any:
-            if addresses.is_private(address.addr[0]):
-                handle.blocked = True
-                return pycurl.SOCKET_BAD
-            return socket.socket(address.family, address.socktype, address.protocol)
-
-        def before_request(peer: str, local: str, peer_port: int, local_port: int) -> int:
-            handle.blocked = handle.blocked or addresses.is_private(peer)
-            verdict: int = pycurl.PREREQFUNC_ABORT if handle.blocked else pycurl.PREREQFUNC_OK
-            return verdict
-
-        handle.curl.setopt(pycurl.OPENSOCKETFUNCTION, open_socket)
-        handle.curl.setopt(pycurl.PREREQFUNCTION, before_request)
-
-    def _release(self, handle: _Handle) -> None:
-        self._peers[handle.curl.getinfo(pycurl.ACTIVESOCKET)] = _peer(handle)
+    def _release(self, handle: Handle) -> None:
+        fd = handle.curl.getinfo(pycurl.ACTIVESOCKET)
+        self._kept.pop(fd, None)
+        if handle.curl.getinfo(pycurl.INFO_HTTP_VERSION) <= pycurl.CURL_HTTP_VERSION_1_1:  # HTTP/2 tells them apart
+            secure, first = handle.call.url.startswith("https:"), handle.curl.getinfo(pycurl.NUM_CONNECTS) > 0
+            received = bytes_received(fd) if secure else 0
+            self._kept[fd] = _Kept(_peer(handle), handle.call.row, secure, received, first)
         self._multi.remove_handle(handle.curl)
         del self._active[handle.curl]
-        handle.lines.clear()
-        handle.chunks.clear()
-        if handle.special:
-            handle.curl.reset()
-            self._prepare(handle)
+        handle.renew()
         self._free.append(handle)
 
     # -- failures
 
-    def _failure(self, handle: _Handle, code: int, message: str) -> Attempt:
+    def _failure(self, handle: Handle, code: int, message: str) -> Attempt:
         curl = handle.curl
         kind = ErrorKind.BLOCKED if handle.blocked else _kind(code, message.lower())
         try:
@@ -322,9 +227,6 @@ class CurlEngine:
         unanswered = kept and kind is ErrorKind.PROTOCOL and not handle.lines
         if unanswered and code in _GARBLED:
             self._distrusted.add(_peer(handle))
-        stale = unanswered or code == pycurl.E_SEND_FAIL_REWIND
-        if stale:
-            self._stale.add(handle.call.row)
         return Attempt(
             status,
             headers,
@@ -332,11 +234,11 @@ class CurlEngine:
             error=kind,
             detail=message,
             unsent=curl.getinfo(pycurl.REQUEST_SIZE) == 0 or (code == pycurl.E_SEND_FAIL_REWIND and not kept),
-            stale=stale,
+            stale=unanswered or code == pycurl.E_SEND_FAIL_REWIND,
             permanent=kind is ErrorKind.DNS and self._is_unknown(handle),
         )
 
-    def _is_unknown(self, handle: _Handle) -> bool:
+    def _is_unknown(self, handle: Handle) -> bool:
         """Whether the name does not exist, which libcurl does not tell from a resolver in trouble.
 
         It is asked for once more, where the first answer was quick and so this one will be.
@@ -359,7 +261,7 @@ def _kind(code: int, message: str) -> ErrorKind:
     return _KIND_OF.get(code, ErrorKind.PROTOCOL)
 
 
-def _has_stalled(handle: _Handle, idle: float, now: float) -> bool:
+def _has_stalled(handle: Handle, idle: float, now: float) -> bool:
     curl = handle.curl
     sent = curl.getinfo(pycurl.REQUEST_SIZE)
     progress = sent, curl.getinfo(pycurl.SIZE_UPLOAD_T), curl.getinfo(pycurl.HEADER_SIZE), len(handle.chunks)
@@ -368,17 +270,9 @@ def _has_stalled(handle: _Handle, idle: float, now: float) -> bool:
     return now - handle.moved >= idle
 
 
-def _peer(handle: _Handle) -> str:
+def _peer(handle: Handle) -> str:
     """Whom a connection of this exchange leads to."""
     return handle.proxy or urls.origin(handle.call.url)
-
-
-def _holds_data(fd: int) -> bool:
-    try:
-        with socket.socket(fileno=os.dup(fd)) as sock:
-            return bool(sock.recv(1, socket.MSG_PEEK))
-    except OSError:  # closed or reset, which is no crime
-        return False
 
 
 def _no_such_name(host: str) -> bool:
@@ -389,35 +283,20 @@ def _no_such_name(host: str) -> bool:
     return False
 
 
-def _line(name: str, value: str) -> bytes:
-    """A header line; libcurl wants `;` where a value is empty."""
-    return f"{name}: {value}".encode() if value else f"{name};".encode()
-
-
-def _upload(handle: _Handle, content: bytes) -> None:
-    """Send a body. It cannot be rewound, so that libcurl never sends it twice on its own."""
-    view = memoryview(content)
-    at = 0
-
-    def read(size: int) -> bytes:
-        nonlocal at
-        piece = view[at : at + size]
-        at += len(piece)
-        return bytes(piece)
-
-    handle.curl.setopt(pycurl.UPLOAD, 1)
-    handle.curl.setopt(pycurl.INFILESIZE_LARGE, len(content))
-    handle.curl.setopt(pycurl.READFUNCTION, read)
-
-
-def _head(handle: _Handle) -> tuple[int, dict[str, str]]:
+def _head(handle: Handle) -> tuple[int, dict[str, str]]:
     """Status and headers of an answer, if its head came whole."""
     status = handle.curl.getinfo(pycurl.RESPONSE_CODE)
     headers = heads.parse(handle.lines)
     return (status, headers) if status >= 200 and heads.is_whole(handle.lines) else (0, {})
 
 
-def _answer(handle: _Handle) -> Attempt:
+def _foul(attempt: Attempt) -> Attempt:
+    """An answer that cannot be trusted, because it may be the rest of another one."""
+    detail = "the server sends more than it announced, so that this answer may be another row's"
+    return Attempt(elapsed=attempt.elapsed, error=ErrorKind.PROTOCOL, detail=detail, stale=True)
+
+
+def _answer(handle: Handle) -> Attempt:
     curl, chunks = handle.curl, handle.chunks
     status, elapsed = curl.getinfo(pycurl.RESPONSE_CODE), curl.getinfo(pycurl.TOTAL_TIME)
     try:

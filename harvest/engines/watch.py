@@ -6,12 +6,48 @@ socket simply stays registered until something stirs on it, which spares two sys
 
 from __future__ import annotations
 
+import os
 import select
 import selectors
+import socket
+import sys
 from typing import Protocol
 
 IN, OUT, REMOVE = 1, 2, 4  # libcurl's CURL_POLL_IN, _OUT, _REMOVE; also CURL_CSELECT_IN, _OUT
 ERROR = 4  # CURL_CSELECT_ERR
+
+
+_BYTES_RECEIVED = slice(128, 136)  # where Linux's `tcp_info` holds tcpi_bytes_received
+_APPLICATION_DATA, _CONTROL_MESSAGE = 0x17, 32  # TLS: the type of a record, and the most that an alert takes
+
+
+def holds_answer(fd: int, secure: bool) -> bool:
+    """Whether bytes wait on a socket that may be an answer; one that was closed or reset holds none.
+
+    In TLS a goodbye may wait as well, in a record of the same type, but a short one.
+    """
+    try:
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            start = sock.recv(5, socket.MSG_PEEK)
+    except OSError:
+        return False
+    if not secure:
+        return bool(start)
+    return len(start) == 5 and start[0] == _APPLICATION_DATA and int.from_bytes(start[3:]) > _CONTROL_MESSAGE
+
+
+def bytes_received(fd: int) -> int:
+    """How much a connection has received since it began; 0 where the system does not tell."""
+    if fd < 0 or not hasattr(socket, "TCP_INFO"):
+        return 0
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.stop)
+    except OSError:
+        return 0
+    finally:
+        sock.detach()
+    return int.from_bytes(info[_BYTES_RECEIVED], sys.byteorder)
 
 
 class Watch(Protocol):

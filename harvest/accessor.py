@@ -10,7 +10,7 @@ import pandas as pd
 
 from harvest import frames
 from harvest.errors import UsageError
-from harvest.harvester import Harvester, recipe_of
+from harvest.harvester import Harvester, Recipe, recipe_of
 from harvest.options import FetchOptions
 from harvest.selection import Selection, Unreadable, load
 from harvest.templates import missing
@@ -91,7 +91,9 @@ class HarvestAccessor:
         DataFrame
             Same rows, same order, same index.
         """
-        before = recipe_of(self._frame)
+        before = recipe_of(self._frame) or Recipe()
+        if url is None and before.url is None and "url" not in self._frame.columns:
+            raise UsageError("this frame no longer knows how it was fetched; pass url= and the options once more")
         failed = self._frame.loc[~self._ok]
         given = {**before.options, "prefix": self._prefix, **options}
         with Harvester() as harvester:

@@ -62,7 +62,10 @@ def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str]) ->
     twice = sorted({name for name in new if new.count(name) > 1})
     if twice:
         raise UsageError(f"select= would make {twice}, which are result columns; choose other names or pass prefix=")
-    clash = [name for name in new if name in set(columns)]
+    have = set(columns)
+    if picked := [name for name in selected if name in have]:
+        raise UsageError(f"select= or parse= would overwrite the columns {picked}; choose other names for them")
+    clash = [name for name in names(prefix) if name in have]
     if clash:
         raise UsageError(f'the data has {clash} already; rename them, or pass prefix="harvest_" for the result columns')
 

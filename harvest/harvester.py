@@ -57,9 +57,9 @@ class Recipe:
 _recipes: OrderedDict[str, Recipe] = OrderedDict()
 
 
-def recipe_of(frame: pd.DataFrame) -> Recipe:
-    """How a frame was made, if it was in this process and not too long ago, else the defaults."""
-    return _recipes.get(str(frame.attrs.get("harvest")), Recipe())
+def recipe_of(frame: pd.DataFrame) -> Recipe | None:
+    """How a frame was made, if it was in this process and not too long ago."""
+    return _recipes.get(str(frame.attrs.get("harvest")))
 
 
 def _label(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
@@ -162,7 +162,8 @@ class Harvester:
         engines.choose(chosen)
         check_client(chosen.client, blocking=blocking)
         selection = Selection(chosen.select, chosen.parse)
-        source = inputs.read(data, url, chosen, base_headers(chosen), keep)
+        new = [*frames.names(chosen.prefix), *selection.columns]
+        source = inputs.read(data, url, chosen, base_headers(chosen), keep=keep, taken=new)
         taken = source.columns
         if isinstance(source, inputs.FrameInput) and frames.is_result(source.frame, chosen.prefix):
             taken = []  # a result is refreshed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from os import PathLike, fspath
 from typing import Any, Protocol
 
@@ -37,10 +37,13 @@ class Input(Protocol):
         """The caller's columns of rows that were pulled already."""
 
 
-def read(data: Any, url: str | None, options: Options, base: Headers, keep: bool = True) -> Input:
+def read(
+    data: Any, url: str | None, options: Options, base: Headers, *, keep: bool = True, taken: Collection[str] = ()
+) -> Input:
     """Look at `data` and say how its rows become calls; raises `UsageError` for misuse.
 
-    `keep` remembers the rows of an iterator until `rows` has handed them out.
+    `keep` remembers the rows of an iterator until `rows` has handed them out; `taken` are names that the
+    mappings of an iterator must not bring.
     """
     if isinstance(data, str | PathLike):
         data = _from_path(fspath(data))
@@ -54,7 +57,7 @@ def read(data: Any, url: str | None, options: Options, base: Headers, keep: bool
     if type(data).__name__ == "ndarray" or (isinstance(data, Sized) and not isinstance(data, list | tuple)):
         data = list(data)
     recipe = Recipe(url or "url", options, base, None)
-    return ListInput(data, recipe) if isinstance(data, list | tuple) else StreamInput(data, recipe, keep)
+    return ListInput(data, recipe) if isinstance(data, list | tuple) else StreamInput(data, recipe, keep, taken)
 
 
 def _series_name(series: pd.Series[Any], url: str | None) -> str:
@@ -244,17 +247,20 @@ class ListInput:
 class StreamInput:
     """An iterator of URLs, mappings, Calls; pulled only when asked for."""
 
-    def __init__(self, items: Iterable[Any], recipe: Recipe, keep: bool) -> None:
+    def __init__(self, items: Iterable[Any], recipe: Recipe, keep: bool, taken: Collection[str]) -> None:
         self._items = items
         self.total: int | None = None
         self.columns: list[Any] = []
         self._recipe = recipe
         self._kept: deque[Any] | None = deque() if keep else None
+        self._taken = frozenset(taken)
         self._first = 0
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One per item."""
         for row, item in enumerate(self._items):
+            if isinstance(item, Mapping) and not self._taken.isdisjoint(item):
+                raise UsageError(f"row {row} has {sorted(self._taken & item.keys())}, which are results; pass prefix=")
             if self._kept is not None:
                 self._kept.append(item)
             yield self._recipe.from_item(row, item)

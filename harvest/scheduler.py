@@ -11,36 +11,21 @@ from random import random
 from harvest import addresses, redirects, retries, urls, verdicts
 from harvest.calls import Call
 from harvest.errors import ErrorKind
+from harvest.jobs import Job
 from harvest.options import IDEMPOTENT_METHODS, Options
 from harvest.outcomes import Attempt, Outcome, Summary
 from harvest.pacing import Host
+from harvest.turns import Turns
 
 DEEP = 10_000
 """Most calls that are held, waiting, while none of them may start."""
-
-
-class Job:
-    """One row on its way: the hop to ask next, and what it has been through."""
-
-    __slots__ = ("admitted", "attempts", "busy", "call", "first", "free", "hops", "host", "started", "waits")
-
-    def __init__(self, call: Call, now: float) -> None:
-        self.first = self.call = call
-        self.admitted = now
-        self.started = now
-        self.busy = 0.0
-        self.attempts = 0
-        self.hops = 0
-        self.free = True
-        self.host: Host[Job]
-        self.waits = ""  # in the host's "queue", or for a "later" time; empty while under way and once over
+_MANY_HOSTS = 1_000
 
 
 class Scheduler:
     """Decides which call may leave, and what becomes of what came back.
 
-    Of the hosts that may be asked now, the one with the fewest requests under way is next, so a
-    slow host never takes the slots of the others.
+    A slow host never takes the slots of the others; see `Turns`.
 
     Parameters
     ----------
@@ -71,6 +56,8 @@ class Scheduler:
         self.options = options
         self.summary = Summary()
         self.in_flight = 0
+        self.retrying = 0
+        """Rows that wait to be tried again."""
         self._calls = calls
         self._epoch = epoch
         self._window = options.concurrency
@@ -82,11 +69,11 @@ class Scheduler:
         self._queued = 0
         self._jobs: dict[int, Job] = {}
         self._hosts: dict[str, Host[Job]] = {}
-        self._ready: list[tuple[int, int, int, Host[Job]]] = []
-        self._asleep: list[tuple[float, int, int, Host[Job]]] = []
+        self._turns: Turns[Job] = Turns()
         self._later: list[tuple[float, int, Job]] = []
         self._deadlines: deque[Job] = deque()
         self._settled: list[Outcome] = []
+        self._many = _MANY_HOSTS
         self._serial = count().__next__
 
     @property
@@ -96,25 +83,27 @@ class Scheduler:
 
     def start(self, now: float) -> Call | None:
         """The next call that may leave now; the caller starts it at once."""
-        if self.in_flight >= self._window:
-            return None
         if self._deadlines:
             self._expire(now)
-        if self._later or self._asleep:
-            self._wake(now)
+        if self.in_flight >= self._window:
+            return None
+        self._turns.wake(now)
+        while self._later and self._later[0][0] <= now:
+            self._enqueue(heappop(self._later)[2], now, front=True)
         if self._queued < self._low and not self._exhausted:
             self._fill(self._ahead, now)
-        while (host := self._next_host(now)) is None:
+        while (host := self._turns.next(now)) is None:
             if not self._fill(min(self._queued + 1, DEEP), now):
                 return None
         job = host.queue.popleft()
         self._queued -= 1
         host.started(now)
         self.in_flight += 1
-        self._schedule(host)
+        self._turns.place(host)
         job.started, job.waits = now, ""
-        if self.options.timeout.deadline is not None:
-            job.call.limit = max(0.001, self._deadline(job) - now)
+        self.retrying -= job.again
+        job.again = False
+        self._limit(job, now)
         self._jobs[job.first.row] = job
         self.summary.requests += 1
         return job.call
@@ -123,15 +112,10 @@ class Scheduler:
         """When waiting alone will change what may be done; None if only an ending can."""
         if self._settled:
             return now
-        if self.in_flight >= self._window:
-            return None
-        times = [self._later[0][0]] if self._later else []
-        while self._asleep and self._asleep[0][2] != self._asleep[0][3].turn:
-            heappop(self._asleep)
-        if self._asleep:
-            times.append(self._asleep[0][0])
-        if self._deadlines:
-            times.append(self._deadline(self._deadlines[0]))
+        times = [self._deadline(self._deadlines[0])] if self._deadlines else []
+        if self.in_flight < self._window:
+            times += [self._later[0][0]] if self._later else []
+            times += [at] if (at := self._turns.wake_at()) is not None else []
         if times:
             return max(now, min(times))
         return now if self._exhausted and not self.in_flight else None
@@ -145,7 +129,7 @@ class Scheduler:
         job.busy += now - job.started
         self.summary.bytes += len(attempt.body)
         out = self._judge(job, attempt, now)
-        self._schedule(host)
+        self._turns.place(host)
         if host.idle(now):
             self._hosts.pop(host.name, None)
         return out
@@ -155,17 +139,11 @@ class Scheduler:
         out, self._settled = self._settled, []
         return out
 
-    @property
-    def retrying(self) -> int:
-        """Rows that wait to be tried again."""
-        return len(self._later)
-
     def waiting(self, now: float) -> tuple[str, float] | None:
         """The host that waits longest and for how many seconds, while nothing else may start."""
-        cooling = [host for *_, host in self._asleep if host.queue and host.cool_until > now]
-        if not cooling:
+        host = self._turns.cooling(now)
+        if host is None:
             return None
-        host = max(cooling, key=lambda each: each.cool_until)
         return urls.host_of(host.name + "/"), host.cool_until - now
 
     # -- what comes in
@@ -188,14 +166,14 @@ class Scheduler:
     def _admit(self, call: Call, now: float) -> None:
         call.guarded = self.options.block_private is True
         job = Job(call, now)
-        self._enqueue(job)
-        if self.options.timeout.deadline is not None:
-            self._deadlines.append(job)
+        self._enqueue(job, now)
 
-    def _enqueue(self, job: Job, front: bool = False) -> None:
+    def _enqueue(self, job: Job, now: float, front: bool = False) -> None:
         name = urls.origin(job.call.url)
         host = self._hosts.get(name)
         if host is None:
+            if len(self._hosts) >= self._many:
+                self._forget(now)
             host = self._hosts[name] = Host(name, self.options.rate)
         job.host = host
         if front:
@@ -205,20 +183,36 @@ class Scheduler:
         job.waits = "queue"
         self._queued += 1
         if len(host.queue) == 1:
-            self._schedule(host)
+            self._turns.place(host)
 
-    def _wake(self, now: float) -> None:
-        while self._later and self._later[0][0] <= now:
-            self._enqueue(heappop(self._later)[2], front=True)
-        while self._asleep and self._asleep[0][0] <= now:
-            _, _, turn, host = heappop(self._asleep)
-            if turn == host.turn:
-                self._schedule(host)
+    def _forget(self, now: float) -> None:
+        """Drop the hosts of which nothing need be remembered any more."""
+        self._hosts = {name: host for name, host in self._hosts.items() if not host.idle(now)}
+        self._many = max(_MANY_HOSTS, 2 * len(self._hosts))
 
     # -- what must not wait any longer
 
+    def _limit(self, job: Job, now: float) -> None:
+        """Give the exchange what is left of its attempt and of its row."""
+        timeout = self.options.timeout
+        left = []
+        if timeout.total is not None and job.hops:
+            left.append(timeout.total - job.spent)
+        if timeout.deadline is not None:
+            if job.begun is None:
+                job.begun = now
+                self._watch_deadline(job)
+            left.append(self._deadline(job) - now)
+        if left:
+            job.call.limit = max(0.001, *left)
+
+    def _watch_deadline(self, job: Job) -> None:
+        while self._deadlines and self._deadlines[0].waits == "over":
+            self._deadlines.popleft()
+        self._deadlines.append(job)
+
     def _deadline(self, job: Job) -> float:
-        return job.admitted + (self.options.timeout.deadline or 0.0)
+        return (job.begun or 0.0) + (self.options.timeout.deadline or 0.0)
 
     def _is_late(self, job: Job, at: float) -> bool:
         return self.options.timeout.deadline is not None and at >= self._deadline(job)
@@ -231,7 +225,7 @@ class Scheduler:
             if job.waits == "queue":
                 job.host.queue.remove(job)
                 self._queued -= 1
-                self._schedule(job.host)
+                self._turns.place(job.host)
             elif job.waits == "later":
                 over.add(job.first.row)
             else:
@@ -242,35 +236,17 @@ class Scheduler:
             heapify(self._later)
 
     def _late(self, job: Job, now: float) -> Outcome:
-        job.waits = ""
-        detail = f"not done by its deadline of {self.options.timeout.deadline:g} s"
+        detail = "redirected for longer than Timeout(total=) or (deadline=) allows"
+        if self.options.timeout.deadline is not None:
+            detail = f"not done by its deadline of {self.options.timeout.deadline:g} s"
         return self._outcome(job, Attempt(error=ErrorKind.TIMEOUT, detail=detail), now)
-
-    # -- whose turn it is
-
-    def _schedule(self, host: Host[Job]) -> None:
-        """Give the host a fresh place among those that may be asked; its older places lapse."""
-        host.turn += 1
-        if host.queue:
-            heappush(self._ready, (host.in_flight, self._serial(), host.turn, host))
-
-    def _next_host(self, now: float) -> Host[Job] | None:
-        while self._ready:
-            _, _, turn, host = heappop(self._ready)
-            if turn != host.turn:
-                continue
-            at = host.ready_at(now)
-            if at <= now:
-                return host
-            heappush(self._asleep, (at, self._serial(), turn, host))
-        return None
 
     # -- what comes back
 
     def _judge(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
         if attempt.stale and job.free and self._resendable(job.call) and not self._is_late(job, now):
             job.free = False
-            self._enqueue(job, front=True)
+            self._enqueue(job, now, front=True)
             return None
         if attempt.status in redirects.STATUSES and attempt.error is None and self.options.follow_redirects:
             return self._follow(job, attempt, now)
@@ -283,8 +259,10 @@ class Scheduler:
         return call.method in IDEMPOTENT_METHODS or self.options.retry.unsafe or retries.has_key(call)
 
     def _follow(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
-        if self._is_late(job, now):
+        spent, total = job.spent + attempt.elapsed, self.options.timeout.total
+        if self._is_late(job, now) or (total is not None and spent >= total):
             job.attempts += 1
+            job.spent = spent
             return self._late(job, now)
         try:
             location = attempt.headers.get("location", "")
@@ -294,9 +272,9 @@ class Scheduler:
             attempt.error, attempt.detail = ErrorKind.REDIRECT, str(error)
             return self._outcome(job, attempt, now)
         hop.guarded = job.call.guarded or self._leaves_public(attempt)
-        job.call = hop
+        job.call, job.spent = hop, spent
         job.hops += 1
-        self._enqueue(job, front=True)
+        self._enqueue(job, now, front=True)
         return None
 
     def _leaves_public(self, attempt: Attempt) -> bool:
@@ -315,7 +293,9 @@ class Scheduler:
         if self._is_late(job, max(now + pause, job.host.cool_until)):
             return False
         self.summary.retries += 1
-        job.call, job.hops, job.waits = job.first, 0, "later"
+        self.retrying += 1
+        job.again = True
+        job.call, job.hops, job.spent, job.waits = job.first, 0, 0.0, "later"
         heappush(self._later, (now + pause, self._serial(), job))
         return True
 
@@ -335,6 +315,9 @@ class Scheduler:
         return True
 
     def _outcome(self, job: Job, attempt: Attempt, now: float) -> Outcome:
+        job.waits = "over"
+        self.retrying -= job.again
+        attempt.elapsed += job.spent
         out = verdicts.outcome(
             job.first,
             job.call,

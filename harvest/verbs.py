@@ -27,13 +27,20 @@ def _spelled_out(verb: F) -> F:
     named = [each for each in inspect.signature(verb).parameters.values() if each.kind is not each.VAR_KEYWORD]
     kind, defaults = inspect.Parameter.KEYWORD_ONLY, Options()
     options = [
-        inspect.Parameter(item.name, kind, default=getattr(defaults, item.name), annotation=annotation)
-        for item, annotation in zip(fields(Options), FetchOptions.__annotations__.values(), strict=True)
+        inspect.Parameter(
+            item.name, kind, default=_shown(getattr(defaults, item.name)), annotation=reference.__forward_arg__
+        )
+        for item, reference in zip(fields(Options), FetchOptions.__annotations__.values(), strict=True)
     ]
     signature = inspect.Signature([*named, *options], return_annotation=inspect.signature(verb).return_annotation)
     verb.__signature__ = signature  # type: ignore[attr-defined]
     verb.__doc__ = (verb.__doc__ or "").replace("    {options}\n", _OPTIONS)
     return verb
+
+
+def _shown(default: object) -> object:
+    """A default as a caller would write it; the usual secret headers count without being named."""
+    return () if isinstance(default, frozenset) else default
 
 
 _OPTIONS = """\

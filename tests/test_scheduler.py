@@ -345,18 +345,20 @@ def test_an_attempt_that_outlasts_the_deadline_is_the_last() -> None:
     assert whole[0].error is ErrorKind.TIMEOUT
 
 
-def test_a_row_in_a_cooling_queue_ends_at_its_deadline() -> None:
-    """A row that never got its turn before the deadline is not asked after it."""
-    script = in_turn(lambda: answer(429, retry_after="200"), answer)
-    whole = run(
-        many(A, 3),
-        lambda call, n: script(call, n) if call.row == 0 else answer(),
-        timeout=Timeout(deadline=10),
-        concurrency=1,
-        retry=Retry(max_retry_after=1_000),
-    )
-    assert all(at <= 10 for at, _ in whole.engine.started)
-    assert whole[2].error is ErrorKind.TIMEOUT
+def test_a_row_that_waits_for_its_turn_again_ends_at_its_deadline() -> None:
+    """A row that is to be tried again, but finds no free slot, ends when its deadline comes."""
+    first = in_turn(lambda: answer(500, 1.0), answer)
+    script = {0: first, 1: lambda *_: answer(200, 9.0), 2: lambda *_: answer(200, 9.0)}
+    whole = run(many(A, 3), lambda call, n: script[call.row](call, n), timeout=Timeout(deadline=10), concurrency=1)
+    assert whole[0].error is ErrorKind.TIMEOUT
+    assert whole[0].attempts == 1
+    assert whole.done_at[0] == pytest.approx(10, abs=0.2)
+
+
+def test_the_deadline_counts_from_the_first_request() -> None:
+    """Rows that stand far behind in a long table are not late before they were ever asked."""
+    whole = run(many(A, 20), lambda *_: answer(200, 1.0), timeout=Timeout(deadline=2), concurrency=1)
+    assert all(whole[row].ok for row in range(20))
 
 
 # -- rate
@@ -585,15 +587,8 @@ def test_every_call_ends_exactly_once(
         Call(f"{host}/{row}", method, row=row) if host else Outcome(row, error=ErrorKind.INVALID_REQUEST)
         for row, (host, method) in enumerate(rows)
     ]
-    admitted: dict[int, float] = {}
-
-    def pulled() -> Iterator[Call | Outcome]:
-        for item in items:
-            admitted[item.row] = whole.clock.now
-            yield item
-
     whole = begin(
-        pulled(),
+        iter(items),
         lambda call, number: reply_of(replies[(call.row * 5 + number) % len(replies)]),
         concurrency=concurrency,
         ahead=ahead,
@@ -604,7 +599,7 @@ def test_every_call_ends_exactly_once(
     )
     assert sum(len(ended) for ended in whole.steps()) == len(rows)
     if deadline is not None:
-        assert all(at <= admitted[call.row] + deadline + 1e-6 for at, call in whole.engine.started)
+        assert all(at <= whole.engine.of_row(call.row)[0] + deadline + 1e-6 for at, call in whole.engine.started)
     assert sorted(outcome.row for outcome in whole.outcomes) == list(range(len(rows)))
     assert all(outcome.ok == (outcome.error is None) for outcome in whole.outcomes)
     assert all(outcome.attempts <= attempts and outcome.waited >= 0 for outcome in whole.outcomes)

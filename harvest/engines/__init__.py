@@ -27,9 +27,18 @@ def choose(options: Options) -> str:
     That is a caller's `client`, an `httpx.Auth`, an `ssl.SSLContext`, or a transport of httpx that is
     patched at this moment (respx, pytest-httpx, vcrpy): mocks are never bypassed.
     """
+    name = _choose(options)
+    if name == "httpx" and options.http2 and find_spec("h2") is None:
+        raise UsageError("http2=True needs the package h2 with this engine; pip install 'httpx[http2]'")
+    return name
+
+
+def _choose(options: Options) -> str:
     tie = _tied_to_httpx(options)
     if options.engine == "curl" and tie:
         raise UsageError(f'engine="curl" cannot work with {tie}; use engine="httpx" or leave engine out')
+    if options.engine == "curl" and _patched():
+        raise UsageError('httpx is mocked at this moment, and engine="curl" would go past it; leave engine out')
     if options.engine != "auto":
         return options.engine
     if tie or _patched():

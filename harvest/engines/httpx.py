@@ -50,7 +50,12 @@ class HttpxEngine:
         self._stale: set[int] = set()
         self._auth = options.auth if not isinstance(options.auth, tuple | str) else None
         self._owned = not is_client(options.client)
-        self._client = self._call(self._open())
+        try:
+            self._client = self._call(self._open())
+        except BaseException:  # a caller's function may fail to make one
+            if not self._borrowed:
+                self._loop.close()
+            raise
 
     # -- the four verbs
 

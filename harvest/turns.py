@@ -1,0 +1,68 @@
+"""Whose turn it is among the hosts: of those that may be asked now, the one with the fewest requests under way."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Generic, TypeVar
+
+from harvest.pacing import Host
+
+T = TypeVar("T")
+
+
+class Turns(Generic[T]):
+    """Hosts with something in their queue, in the order in which they may be asked.
+
+    A host has one valid place at a time; older ones lapse by its `turn` and are passed over, and cleared
+    away before they outnumber the valid ones.
+    """
+
+    def __init__(self) -> None:
+        self._ready: list[tuple[int, int, int, Host[T]]] = []
+        self._asleep: list[tuple[float, int, int, Host[T]]] = []
+        self._room = 64
+        self._serial = count().__next__
+
+    def place(self, host: Host[T]) -> None:
+        """Give a host a fresh place, if it has anything to ask; its older place lapses."""
+        host.turn += 1
+        if host.queue:
+            heappush(self._ready, (host.in_flight, self._serial(), host.turn, host))
+            if len(self._ready) > self._room:
+                self._clear()
+
+    def next(self, now: float) -> Host[T] | None:
+        """Take the place of the host that is next, or None if none may be asked now."""
+        while self._ready:
+            _, _, turn, host = heappop(self._ready)
+            if turn != host.turn:
+                continue
+            at = host.ready_at(now)
+            if at <= now:
+                return host
+            heappush(self._asleep, (at, self._serial(), turn, host))
+        return None
+
+    def wake(self, now: float) -> None:
+        """Give a place to the hosts whose waiting is over."""
+        while self._asleep and self._asleep[0][0] <= now:
+            _, _, turn, host = heappop(self._asleep)
+            if turn == host.turn:
+                self.place(host)
+
+    def wake_at(self) -> float | None:
+        """When the next of the waiting hosts may be asked."""
+        while self._asleep and self._asleep[0][2] != self._asleep[0][3].turn:
+            heappop(self._asleep)
+        return self._asleep[0][0] if self._asleep else None
+
+    def cooling(self, now: float) -> Host[T] | None:
+        """The host that still has to cool down longest, of those with something to ask."""
+        hosts = [host for *_, host in self._asleep if host.queue and host.cool_until > now]
+        return max(hosts, key=lambda host: host.cool_until, default=None)
+
+    def _clear(self) -> None:
+        self._ready = [entry for entry in self._ready if entry[2] == entry[3].turn]
+        heapify(self._ready)
+        self._room = 2 * len(self._ready) + 64

@@ -9,7 +9,8 @@ from harvest._version import __version__
 from harvest.calls import Call
 from harvest.coroutines import run
 from harvest.errors import ErrorKind, HarvestError, Interrupted, UsageError
-from harvest.harvester import Harvester, last
+from harvest.harvester import Harvester
+from harvest.memory import last
 from harvest.options import Pace, Retry, Timeout
 from harvest.outcomes import Outcome, Summary
 from harvest.progress import Progress

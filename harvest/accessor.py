@@ -10,10 +10,13 @@ import pandas as pd
 
 from harvest import frames
 from harvest.errors import UsageError
-from harvest.harvester import Harvester, Recipe, recipe_of
+from harvest.harvester import Harvester
+from harvest.memory import Origin, origin_of
 from harvest.options import FetchOptions
 from harvest.selection import Selection, Unreadable, load
 from harvest.templates import missing
+
+_DEEPEST = 100  # levels of a body that become columns; deeper ones stay JSON text
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -68,7 +71,8 @@ class HarvestAccessor:
         """
         if column not in self._frame.columns:
             raise UsageError(f"there is no column {column!r}; name one that holds JSON text")
-        rows = [_flat(_parsed(text), max_level) for text in self._frame[column]]
+        levels = _DEEPEST if max_level is None else min(max_level, _DEEPEST)
+        rows = [_flat(_parsed(text), levels) for text in self._frame[column]]
         fields = dict.fromkeys(name for row in rows for name in row)
         clash = [prefix + name for name in fields if prefix + name in self._frame.columns]
         if clash:
@@ -91,7 +95,9 @@ class HarvestAccessor:
         DataFrame
             Same rows, same order, same index.
         """
-        before = recipe_of(self._frame) or Recipe()
+        before = origin_of(self._frame) or Origin()
+        if before.own_parts:
+            raise UsageError("rows brought their own method, headers or body; call fetch_frame with the failed ones")
         if url is None and before.url is None and "url" not in self._frame.columns:
             raise UsageError("this frame no longer knows how it was fetched; pass url= and the options once more")
         failed = self._frame.loc[~self._ok]

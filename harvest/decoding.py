@@ -19,6 +19,8 @@ ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 """What may be asked for: exactly what can be decoded here."""
 
 _LAYERS = 4
+_MEMBERS = 10_000
+_FEED = 1 << 16  # of gzip input at a time
 _SLICE = 512  # of zstd input at a time: one block of 4 bytes can become 128 KiB
 
 _TEXTUAL = re.compile(
@@ -90,35 +92,52 @@ def _grown(size: int, limit: int | None) -> None:
 
 def _gzip(raw: bytes, limit: int | None) -> bytes:
     out: list[bytes] = []
-    size = 0
-    while raw:
+    size = at = members = 0
+    while at < len(raw):
+        members = _another(members)
         stream = zlib.decompressobj(wbits=31)
-        piece = _inflate(stream, raw, _room(size, limit), "gzip")
-        size += len(piece)
-        out.append(piece)
-        _grown(size, limit)
-        raw = stream.unused_data.lstrip(b"\0")  # members may be padded with zeros (RFC 1952 §2.2 in practice)
-        if raw and raw[:2] != b"\x1f\x8b":
+        while not stream.eof and at < len(raw):
+            out.append(_inflated(stream, raw[at : at + _FEED], _room(size, limit), "gzip"))
+            at = min(at + _FEED, len(raw))
+            size += len(out[-1])
+            _grown(size, limit)
+        if not stream.eof:
+            raise Undecodable("the gzip body is cut off")
+        at = _after_zeros(raw, at - len(stream.unused_data))
+        if at < len(raw) and raw[at : at + 2] != b"\x1f\x8b":
             raise Undecodable("the gzip body is followed by something that is not gzip")
     return b"".join(out)
+
+
+def _after_zeros(raw: bytes, at: int) -> int:
+    """Where the next member begins: they may be padded with zeros."""
+    if raw[at : at + 1] != b"\0":
+        return at
+    return len(raw) - len(raw[at:].lstrip(b"\0"))
+
+
+def _another(members: int) -> int:
+    """Count a member or frame; a body of very many is an attack, not an answer."""
+    if members >= _MEMBERS:
+        raise Undecodable(f"the body has more than {_MEMBERS:,} compressed parts")
+    return members + 1
 
 
 def _deflate(raw: bytes, limit: int | None) -> bytes:
     wrapped = len(raw) > 1 and raw[0] & 0x0F == 8 and int.from_bytes(raw[:2]) % 31 == 0
     stream = zlib.decompressobj(wbits=15 if wrapped else -15)
-    out = _inflate(stream, raw, _room(0, limit), "deflate")
+    out = _inflated(stream, raw, _room(0, limit), "deflate")
     _grown(len(out), limit)
+    if not stream.eof:
+        raise Undecodable("the deflate body is cut off")
     return out
 
 
-def _inflate(stream: zlib._Decompress, raw: bytes, room: int, name: str) -> bytes:
+def _inflated(stream: zlib._Decompress, raw: bytes, room: int, name: str) -> bytes:
     try:
-        out = stream.decompress(raw, room)
+        return stream.decompress(raw, room)
     except zlib.error:
         raise Undecodable(f"the {name} body is broken") from None
-    if not stream.eof and (room == 0 or len(out) < room):
-        raise Undecodable(f"the {name} body is cut off")
-    return out
 
 
 def _brotli(raw: bytes, limit: int | None) -> bytes:
@@ -146,22 +165,21 @@ def _zstd(raw: bytes, limit: int | None) -> bytes:
     import zstandard  # loaded with the first body that needs it
 
     out: list[bytes] = []
-    size = 0
-    while raw:
+    size = at = frames = 0
+    while at < len(raw):
+        frames = _another(frames)
         stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-        at = 0
         while not stream.eof:
             if at >= len(raw):
                 raise Undecodable("the zstd body is cut off")
             try:
-                piece = stream.decompress(raw[at : at + _SLICE])
+                out.append(stream.decompress(raw[at : at + _SLICE]))
             except zstandard.ZstdError:
                 raise Undecodable("the zstd body is broken") from None
-            at += _SLICE
-            size += len(piece)
-            out.append(piece)
+            at = min(at + _SLICE, len(raw))
+            size += len(out[-1])
             _grown(size, limit)
-        raw = stream.unused_data + raw[at:]
+        at -= len(stream.unused_data)
     return b"".join(out)
 
 

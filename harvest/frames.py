@@ -150,7 +150,9 @@ def attach(
     extra = {name: typed(values) for name, values in selected.items()}
     kept = caller.drop(columns=[*results, *extra], errors="ignore")
     new = pd.DataFrame({**results, **extra}, index=caller.index)
-    return pd.concat([kept, new], axis=1)
+    whole = pd.concat([kept, new], axis=1)
+    whole.attrs = dict(caller.attrs)
+    return whole
 
 
 def typed(values: Sequence[Any]) -> Any:

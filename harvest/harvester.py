@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Unpack
-from uuid import uuid4
 
 import pandas as pd
 
-from harvest import engines, frames, inputs, runner
+from harvest import engines, frames, inputs, proxies, runner
 from harvest._version import __version__
 from harvest.calls import Headers
 from harvest.decoding import ACCEPT_ENCODING
@@ -22,59 +19,12 @@ from harvest.drive import Engine
 from harvest.engines.clients import check_client
 from harvest.errors import Interrupted, UsageError
 from harvest.harvests import BatchSink, Channel, FrameSink, Harvest
+from harvest.memory import Origin, remember
 from harvest.options import FetchOptions, Options
 from harvest.outcomes import Outcome
 from harvest.progress import open_bar
 from harvest.selection import Selection
 from harvest.wire import basic
-
-_last: list[pd.DataFrame] = []
-
-
-def last() -> pd.DataFrame:
-    """The last frame that a harvest of this process made, whole or partial.
-
-    A forgotten assignment or a stopped cell costs nothing: the frame is still here.
-
-    Raises
-    ------
-    UsageError
-        If there was none yet.
-    """
-    if not _last:
-        raise UsageError("nothing was harvested in this process yet; call harvest.fetch_frame(…) first")
-    return _last[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a frame was made: enough to fetch its rows again."""
-
-    url: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-
-_recipes: OrderedDict[str, Recipe] = OrderedDict()
-
-
-def recipe_of(frame: pd.DataFrame) -> Recipe | None:
-    """How a frame was made, if it was in this process and not too long ago."""
-    return _recipes.get(str(frame.attrs.get("harvest")))
-
-
-def _label(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    """Tie a frame to its recipe by a number: options may hold secrets, and attrs reach the disk."""
-    name = uuid4().hex
-    frame.attrs["harvest"] = name
-    _recipes[name] = recipe
-    while len(_recipes) > 16:
-        _recipes.popitem(last=False)
-    return frame
-
-
-def _remember(frame: pd.DataFrame) -> pd.DataFrame:
-    _last[:] = [frame]
-    return frame
 
 
 class Harvester:
@@ -95,9 +45,11 @@ class Harvester:
     _keep = True
 
     def __init__(self, **options: Unpack[FetchOptions]) -> None:
+        self._given = options
         self._options = Options.of(options)
         self._spare: list[tuple[int, object, Engine]] = []
         self._lock = threading.Lock()
+        self._closed = False
 
     def __repr__(self) -> str:
         return repr(self._options).replace("Options", "Harvester", 1)
@@ -111,6 +63,7 @@ class Harvester:
     def close(self) -> None:
         """Close the connections that were kept."""
         with self._lock:
+            self._closed = True
             spare, self._spare = self._spare, []
         for pid, _, engine in spare:
             if pid == os.getpid():  # connections inherited by a fork belong to the parent
@@ -161,6 +114,7 @@ class Harvester:
         chosen = self._options.but(options)
         engines.choose(chosen)
         check_client(chosen.client, blocking=blocking)
+        _check_company(chosen, {**self._given, **options})
         selection = Selection(chosen.select, chosen.parse)
         new = [*frames.names(chosen.prefix), *selection.columns]
         source = inputs.read(data, url, chosen, base_headers(chosen), keep=keep, taken=new)
@@ -175,7 +129,7 @@ class Harvester:
         sink = FrameSink(source, chosen, selection)
         loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
         harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, loop), finished=sink.finished)
-        return _FrameRun(harvest, sink, Recipe(url, options))
+        return _FrameRun(harvest, sink, url, {**self._given, **options})
 
     def _iterate(
         self,
@@ -202,18 +156,19 @@ class Harvester:
             yield engine
             keep = self._keep and loop is None
         finally:
-            if keep:
-                with self._lock:
+            with self._lock:
+                keep = keep and not self._closed
+                if keep:
                     self._spare.append((os.getpid(), fit, engine))
-            else:
+            if not keep:
                 engine.close()
 
 
 class _FrameRun:
     """A harvest into one frame, awaited or waited for; what came is remembered in any case."""
 
-    def __init__(self, harvest: Harvest, sink: FrameSink, recipe: Recipe) -> None:
-        self._harvest, self._sink, self._recipe = harvest, sink, recipe
+    def __init__(self, harvest: Harvest, sink: FrameSink, url: str | None, given: Mapping[str, Any]) -> None:
+        self._harvest, self._sink, self._url, self._given = harvest, sink, url, given
         self._worker = runner.Worker(lambda stopping: sink.run(harvest, stopping))
 
     def block(self) -> pd.DataFrame:
@@ -231,10 +186,11 @@ class _FrameRun:
         return self._done(frame)
 
     def _partial(self) -> pd.DataFrame:
-        return self._done(self._sink.frame(self._harvest))
+        frame = self._sink.frame(self._harvest)
+        return self._done(frame) if self._harvest.asked else frame  # a mistake must not replace the last frame
 
     def _done(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return _remember(_label(frame, self._recipe))
+        return remember(frame, Origin(self._url, self._given, self._harvest.source.recipe.own_parts))
 
 
 @contextmanager
@@ -268,6 +224,15 @@ def _consume(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) ->
     finally:
         worker.stop()
         worker.wait(runner.GRACE)
+
+
+def _check_company(chosen: Options, given: Mapping[str, Any]) -> None:
+    """Refuse options that another one makes void."""
+    void = sorted(given.keys() & {"proxy", "verify", "http2"}) if chosen.client is not None else []
+    if void:
+        raise UsageError(f"{void} would count for nothing beside client=; give them to the client instead")
+    if chosen.block_private is True and (chosen.client is not None or proxies.in_use(chosen.proxy)):
+        raise UsageError("block_private=True cannot see past a client or a proxy; leave it, or them (NO_PROXY=*), out")
 
 
 def base_headers(options: Options) -> Headers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,8 @@ from harvest.progress import Progress
 from harvest.scheduler import DEEP, Scheduler
 from harvest.selection import Selection
 from harvest.sharing import Sharing
+
+log = logging.getLogger("harvest")
 
 SLICE = 4_096
 """Rows that become Arrow columns at a time."""
@@ -71,6 +74,11 @@ class Harvest:
         )
 
     @property
+    def asked(self) -> bool:
+        """Whether anything was sent, or came without being sent."""
+        return self._scheduler.summary.requests > 0 or self._scheduler.summary.rows > 0
+
+    @property
     def summary(self) -> Summary:
         """The counts so far."""
         summary = self._scheduler.summary
@@ -102,6 +110,7 @@ class Harvest:
             finally:
                 engine.abort()
         self._report(last=True)
+        log.info("%s", self.summary)
 
     def _calls(self) -> Iterator[Call | Outcome | None]:
         counted = self._counted(self.source.calls())

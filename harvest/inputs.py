@@ -29,6 +29,7 @@ class Input(Protocol):
     total: int | None
     columns: list[Any]
     """The caller's columns, as far as they are known beforehand."""
+    recipe: Recipe
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One `Call`, or an `invalid_request` outcome, per row; pulled only as far as consumed."""
@@ -74,7 +75,7 @@ def _from_path(path: str) -> Any:
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
         ".csv": pd.read_csv,
         ".parquet": pd.read_parquet,
-        ".jsonl": lambda name: pd.read_json(name, lines=True),
+        ".jsonl": lambda name: pd.read_json(name, lines=True, dtype=False),
     }
     for ending, reader in readers.items():
         if path.lower().endswith(ending):
@@ -82,6 +83,8 @@ def _from_path(path: str) -> Any:
                 return reader(path)
             except FileNotFoundError:
                 raise UsageError(f"there is no file {path!r}; check the path, or pass a DataFrame") from None
+            except (ValueError, OSError) as error:
+                raise UsageError(f"{path!r} cannot be read ({error}); mend it, or pass a DataFrame") from None
     raise UsageError(f"{mask(path)!r} is neither a URL nor a .csv, .parquet or .jsonl file; pass a list or a DataFrame")
 
 
@@ -101,6 +104,8 @@ class Recipe:
         self._template = self._url_template(url)
         self._fillers = {part: self._part(part, getattr(options, part)) for part in _PARTS if _given(options, part)}
         self.plain = self._template is None and not self._fillers
+        self.own_parts = False
+        """A mapping or a Call brought parts of its own, which the frame will not show."""
 
     def _url_template(self, url: str) -> Template | None:
         if self._columns is not None and url in self._columns:
@@ -157,7 +162,9 @@ class Recipe:
         except Unfillable as error:
             return invalid(row, "", str(error))
         if self._columns is None:  # a mapping of the caller's may bring its own parts
-            parts |= {part: values[part] for part in _PARTS if part in values}
+            own = {part: values[part] for part in _PARTS if part in values}
+            self.own_parts = self.own_parts or bool(own)
+            parts |= own
         return self._ready(Call(url, row=row, **parts))  # type: ignore[arg-type]
 
     def from_item(self, row: int, item: Any) -> Call | Outcome:
@@ -166,11 +173,14 @@ class Recipe:
             return self.from_call(row, item)
         if isinstance(item, Mapping):
             return self.from_row(row, item)
-        return self.from_cell(row, item) if self.plain else self.from_row(row, {"url": item})
+        if self.plain:
+            return self.from_cell(row, item)
+        return self.from_row(row, {self.url if self._template is None else "url": item})
 
     def from_call(self, row: int, call: Call) -> Call | Outcome:
         """A caller's own call."""
         given = Call(call.url, call.method, call.headers, call.content, call.params, call.json, row)
+        self.own_parts = self.own_parts or given != Call(call.url, row=row)
         return self._ready(given)
 
     def _ready(self, call: Call) -> Call | Outcome:
@@ -198,14 +208,14 @@ class FrameInput:
         self.frame = frame
         self.total: int | None = len(frame)
         self.columns = list(frame.columns)
-        self._recipe = recipe
+        self.recipe = recipe
         for name in recipe.names:
             if isinstance(frame[name], pd.DataFrame):
                 raise UsageError(f"the frame has {frame[name].shape[1]} columns named {name!r}; rename all but one")
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One per row, in order; only the needed columns are looked at, a chunk at a time."""
-        recipe = self._recipe
+        recipe = self.recipe
         names = sorted(recipe.names)
         columns = [self.frame[name] for name in names]
         for start in range(0, len(self.frame), CHUNK):
@@ -232,16 +242,16 @@ class ListInput:
         self.total: int | None = len(items)
         found = (name for item in items if isinstance(item, Mapping) for name in _record(item, recipe.url))
         self.columns = list(dict.fromkeys(found))
-        self._recipe = recipe
+        self.recipe = recipe
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One per item."""
         for row, item in enumerate(self._items):
-            yield self._recipe.from_item(row, item)
+            yield self.recipe.from_item(row, item)
 
     def rows(self, start: int, stop: int | None) -> pd.DataFrame:
         """A slice of the items as a frame with a column `url` and the mappings' own names."""
-        return _framed(self._items[start:stop], self._recipe.url, start)
+        return _framed(self._items[start:stop], self.recipe.url, start)
 
 
 class StreamInput:
@@ -251,7 +261,7 @@ class StreamInput:
         self._items = items
         self.total: int | None = None
         self.columns: list[Any] = []
-        self._recipe = recipe
+        self.recipe = recipe
         self._kept: deque[Any] | None = deque() if keep else None
         self._taken = frozenset(taken)
         self._first = 0
@@ -259,11 +269,13 @@ class StreamInput:
     def calls(self) -> Iterator[Call | Outcome]:
         """One per item."""
         for row, item in enumerate(self._items):
-            if isinstance(item, Mapping) and not self._taken.isdisjoint(item):
-                raise UsageError(f"row {row} has {sorted(self._taken & item.keys())}, which are results; pass prefix=")
+            if isinstance(item, Mapping) and (
+                clash := sorted(self._taken.intersection(_record(item, self.recipe.url)))
+            ):
+                raise UsageError(f"row {row} has {clash}, which are names of results; rename them, or pass prefix=")
             if self._kept is not None:
                 self._kept.append(item)
-            yield self._recipe.from_item(row, item)
+            yield self.recipe.from_item(row, item)
 
     def rows(self, start: int, stop: int | None) -> pd.DataFrame:
         """As from a list, but each row is handed out once, in order, and forgotten."""
@@ -272,7 +284,7 @@ class StreamInput:
         count = len(self._kept) if stop is None else stop - start
         items = [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
         self._first += len(items)
-        return _framed(items, self._recipe.url, start)
+        return _framed(items, self.recipe.url, start)
 
 
 def _framed(items: Sequence[Any], url: str, start: int) -> pd.DataFrame:

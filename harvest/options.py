@@ -30,6 +30,8 @@ SECRET_HEADERS = frozenset(
     | {"x-amz-security-token", "ocp-apim-subscription-key"}
 )
 
+_PROXY = re.compile(r"(?:https?|socks4a?|socks5h?)://[^/\s]", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0}
 _UNITS |= {"h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+?)s?\s*", re.ASCII | re.IGNORECASE)
@@ -37,7 +39,7 @@ _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+?)s?\s*"
 
 def _positive(name: str, value: object, *, whole: bool = False) -> None:
     kind = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not float(value) > 0:
+    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < float(value) < 2**62:
         what = "a whole number of at least 1" if whole else "a number above 0"
         raise UsageError(f"{name}={value!r} makes no sense; give {what}")
 
@@ -252,7 +254,7 @@ class Options:
                 raise UsageError(f"{name}= is of the wrong type; {hint}")
         _check_auth(self.auth)
         _check_verify(self.verify)
-        if self.proxy is not None and "://" not in self.proxy:
+        if self.proxy is not None and not _PROXY.match(self.proxy):
             raise UsageError('proxy= is no URL; write one such as "http://proxy.example.com:3128"')
         if self.json is not None and self.content is not None:
             raise UsageError("json= and content= both give the body; leave one out")
@@ -304,6 +306,8 @@ def _secret_headers(names: Any) -> frozenset[str]:
 def _check_auth(auth: Any) -> None:
     texts = auth if isinstance(auth, tuple) else ()
     wrong = isinstance(auth, tuple) and (len(texts) != 2 or not all(isinstance(text, str) for text in texts))
+    if any(_CONTROL.search(text) for text in (*texts, auth if isinstance(auth, str) else "") if isinstance(text, str)):
+        raise UsageError("auth= contains a line break or another character that no header can hold; take it out")
     if wrong or not (auth is None or isinstance(auth, tuple | str) or hasattr(auth, "auth_flow")):
         raise UsageError("auth= is nothing to log in with; pass (user, password), a bearer token or an httpx.Auth")
 
@@ -315,11 +319,27 @@ _KINDS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
+def _check_bundle(path: str) -> None:
+    import ssl  # loaded where somebody names a bundle
+
+    try:
+        folder = os.path.isdir(path)
+        ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
+    except (ssl.SSLError, OSError):
+        raise UsageError(f"verify={path!r} is no CA bundle; give the path of a file in PEM format") from None
+
+
 def _check_verify(verify: Any) -> None:
-    if isinstance(verify, str) and not os.path.exists(verify):
-        raise UsageError(f"there is no file verify={verify!r}; give the path of a CA bundle")
+    if isinstance(verify, str):
+        if not os.path.exists(verify):
+            raise UsageError(f"there is no file verify={verify!r}; give the path of a CA bundle")
+        _check_bundle(verify)
     if not isinstance(verify, bool | str) and not hasattr(verify, "wrap_socket"):
         raise UsageError("verify= is of the wrong type; pass True, False, a path or an ssl.SSLContext")
+
+
+def _auth(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value  # a token read from a file ends with a line break
 
 
 def _as_is(value: Any) -> Any:
@@ -334,6 +354,7 @@ def _whole(value: Any) -> Any:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "concurrency": _whole,
     "max_bytes": _whole,
+    "auth": _auth,
     "retry": _retry,
     "timeout": _timeout,
     "rate": _rate,

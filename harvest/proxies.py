@@ -12,6 +12,15 @@ ProxyFor = Callable[[str], str | None]
 """From a normalised URL to the proxy's URL, or None to connect directly."""
 
 
+def in_use(proxy: str | None) -> bool:
+    """Whether any request may go through a proxy."""
+    return proxy is not None or (bool(_found(getproxies())) and getproxies().get("no") != "*")
+
+
+def _found(proxies: dict[str, str]) -> list[str]:
+    return [url for scheme in ("http", "https", "all") if (url := proxies.get(scheme))]
+
+
 def chooser(proxy: str | None) -> ProxyFor:
     """The caller's proxy for everything, else what the environment says at this moment.
 
@@ -21,7 +30,7 @@ def chooser(proxy: str | None) -> ProxyFor:
     if proxy is not None:
         return lambda url: proxy
     found = getproxies()
-    if not any(found.get(scheme) for scheme in ("http", "https", "all")):
+    if not _found(found):
         return lambda url: None
 
     @lru_cache(maxsize=4_096)

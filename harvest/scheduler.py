@@ -20,6 +20,7 @@ from harvest.turns import Turns
 DEEP = 10_000
 """Most calls that are held, waiting, while none of them may start."""
 _MANY_HOSTS = 1_000
+_HELD_BACK = 0.005  # seconds until it is asked again whether there is room
 
 
 class Scheduler:
@@ -118,7 +119,9 @@ class Scheduler:
             times += [at] if (at := self._turns.wake_at()) is not None else []
         if times:
             return max(now, min(times))
-        return now if self._exhausted and not self.in_flight else None
+        if self.in_flight:
+            return None
+        return now if self._exhausted else now + _HELD_BACK
 
     def finish(self, call: Call, attempt: Attempt, now: float) -> Outcome | None:
         """Judge an attempt that ended: the row's outcome, or None if it will be tried again."""

@@ -49,7 +49,7 @@ class Sharing:
             self.shared += 1
             done = self._finished(leader) if self._finished else None
             if done is not None:
-                yield replace(done, row=item.row)
+                yield _copy(done, item.row)
             else:
                 self._followers.setdefault(leader, []).append(item.row)
                 yield None
@@ -64,5 +64,9 @@ class Sharing:
         out = []
         for outcome in outcomes:
             out.append(outcome)
-            out += [replace(outcome, row=row) for row in self._followers.pop(outcome.row, ())]
+            out += [_copy(outcome, row) for row in self._followers.pop(outcome.row, ())]
         return out
+
+
+def _copy(outcome: Outcome, row: int) -> Outcome:
+    return replace(outcome, row=row, headers=None if outcome.headers is None else dict(outcome.headers))

@@ -30,7 +30,8 @@ def _spelled_out(verb: F) -> F:
         inspect.Parameter(
             item.name, kind, default=_shown(getattr(defaults, item.name)), annotation=reference.__forward_arg__
         )
-        for item, reference in zip(fields(Options), FetchOptions.__annotations__.values(), strict=True)
+        for item in fields(Options)
+        for reference in (FetchOptions.__annotations__[item.name],)
     ]
     signature = inspect.Signature([*named, *options], return_annotation=inspect.signature(verb).return_annotation)
     verb.__signature__ = signature  # type: ignore[attr-defined]

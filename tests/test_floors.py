@@ -20,7 +20,7 @@ FLOORS = [
     ["options", "calls", "outcomes", "header_dtype", "templates", "decoding"],
     ["retries", "redirects", "pacing", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner"],
     ["coroutines"],
-    ["inputs", "frames", "turns", "jobs"],
+    ["inputs", "frames", "turns", "jobs", "memory"],
     ["scheduler"],
     ["drive", "assembly"],
     ["engines.watch", "engines.guard", "engines.causes", "engines.clients", "engines.hush"],

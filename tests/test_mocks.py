@@ -221,9 +221,18 @@ def test_without_pycurl_httpx_is_used(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where pycurl cannot be imported, httpx does the work and the log says so, once."""
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    monkeypatch.setattr(engines, "_said", set())
-    with caplog.at_level(logging.INFO, "harvest"):
-        for _ in range(2):
-            assert fetch([server.url("/json")], "auto").ok[0]
+
+    def broken(name: str) -> None:
+        raise ImportError("libcurl link-time ssl backends do not match")
+
+    monkeypatch.setattr(engines, "import_module", broken)
+    engines._why_no_curl.cache_clear()
+    try:
+        with caplog.at_level(logging.INFO, "harvest"):
+            for _ in range(2):
+                assert fetch([server.url("/json")], "auto").ok[0]
+        with pytest.raises(harvest.UsageError, match="pip install pycurl"):
+            fetch([server.url("/json")], "curl")
+    finally:
+        engines._why_no_curl.cache_clear()
     assert [record.levelname for record in caplog.records if "pycurl" in record.message] == ["WARNING"]

@@ -174,7 +174,8 @@ def test_signatures_show_real_parameters(verb: Callable[..., Any]) -> None:
     assert list(shown)[:2] == ["data", "url"]
     for field in dataclasses.fields(Options):
         assert shown[field.name].kind is inspect.Parameter.KEYWORD_ONLY
-        assert shown[field.name].default == getattr(Options(), field.name)
+        default = getattr(Options(), field.name)  # the usual secret headers count without being named
+        assert shown[field.name].default == (() if field.name == "secret_headers" else default)
     assert not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in shown.values())
     assert inspect.signature(verb).return_annotation is not inspect.Signature.empty
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from harvest.drive import Engine
 
 log = logging.getLogger("harvest")
-_said: set[str] = set()
 
 
 def choose(options: Options) -> str:
@@ -39,16 +40,13 @@ def _choose(options: Options) -> str:
         raise UsageError(f'engine="curl" cannot work with {tie}; use engine="httpx" or leave engine out')
     if options.engine == "curl" and _patched():
         raise UsageError('httpx is mocked at this moment, and engine="curl" would go past it; leave engine out')
+    if options.engine == "curl" and (why := _why_no_curl()):
+        raise UsageError(f"pycurl cannot be imported ({why}); pip install pycurl, or leave engine out")
     if options.engine != "auto":
         return options.engine
     if tie or _patched():
         return "httpx"
-    if find_spec("pycurl") is None:
-        if "no pycurl" not in _said:
-            _said.add("no pycurl")
-            log.warning("pycurl cannot be imported, so harvest uses its slower httpx engine; pip install pycurl")
-        return "httpx"
-    return "curl"
+    return "curl" if not _why_no_curl() else "httpx"
 
 
 def fit(options: Options) -> tuple[object, ...]:
@@ -75,6 +73,17 @@ def make(options: Options, loop: Any = None) -> Engine:
     from harvest.engines.httpx import HttpxEngine
 
     return HttpxEngine(options, loop)
+
+
+@cache
+def _why_no_curl() -> str:
+    """Why pycurl cannot be imported, said once in the log; empty where it can."""
+    try:
+        import_module("harvest.engines.curl")
+    except ImportError as error:
+        log.warning("pycurl cannot be imported, so harvest uses its slower httpx engine: %s", error)
+        return str(error)
+    return ""
 
 
 def _tied_to_httpx(options: Options) -> str:

@@ -14,6 +14,12 @@ def is_client(given: Any) -> bool:
     return hasattr(given, "build_request") and hasattr(given, "send") and not isinstance(given, type)
 
 
+def check_made(client: Any) -> None:
+    """Refuse what a caller's function made, if it is no client that can be awaited."""
+    if not is_client(client) or not inspect.iscoroutinefunction(client.send):
+        raise UsageError(f"client= made a {type(client).__name__}; let it make an httpx.AsyncClient")
+
+
 def check_client(client: Any, *, blocking: bool) -> None:
     """Refuse, before any request, a client that this verb cannot use."""
     if client is None or isinstance(client, Mapping):

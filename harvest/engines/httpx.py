@@ -20,9 +20,10 @@ import httpx
 from harvest import heads
 from harvest.calls import Call
 from harvest.engines import causes
-from harvest.engines.clients import is_client
+from harvest.engines.clients import check_made, is_client
 from harvest.engines.hush import hush
 from harvest.engines.striped import Striped
+from harvest.errors import UsageError
 from harvest.options import Options
 from harvest.outcomes import Attempt
 
@@ -154,7 +155,7 @@ class HttpxEngine:
         return attempt
 
     async def _send(self, call: Call, attempt: Attempt) -> None:
-        auth = {"auth": None if call.foreign else self._auth} if self._auth is not None else {}
+        auth = {"auth": None} if call.foreign else {} if self._auth is None else {"auth": self._auth}
         request = self._client.build_request(
             call.method,
             call.url,
@@ -166,6 +167,9 @@ class HttpxEngine:
                 "timeout": self._timeouts(),
             },
         )
+        if call.foreign:  # nor do a client's own credentials travel
+            for name in self._options.secret_headers - {name for name, _ in call.pairs}:
+                request.headers.pop(name, None)
         self._stale.discard(call.row)
         try:
             response = await self._client.send(request, stream=True, follow_redirects=False, **auth)
@@ -212,9 +216,14 @@ class HttpxEngine:
             return given
         if callable(given):
             made = given()
-            return await made if inspect.isawaitable(made) else made
+            client = await made if inspect.isawaitable(made) else made
+            check_made(client)
+            return client
         if isinstance(given, Mapping):
-            return httpx.AsyncClient(**given)
+            try:
+                return httpx.AsyncClient(**given)
+            except TypeError as error:
+                raise UsageError(f"client= has settings that httpx.AsyncClient does not take: {error}") from None
         client = httpx.AsyncClient(
             transport=Striped(self._options),
             cookies=_no_cookies(),

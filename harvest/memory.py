@@ -1,0 +1,67 @@
+"""What a process remembers of its harvests: the last frame, and how recent frames were made."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+
+from harvest.errors import UsageError
+
+_RECENT = 16
+
+_last: list[pd.DataFrame] = []
+_origins: OrderedDict[str, Origin] = OrderedDict()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a frame was made: enough to fetch its rows again.
+
+    `own_parts` says that rows brought a method, headers or a body of their own, which the frame does
+    not show.
+    """
+
+    url: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    own_parts: bool = False
+
+
+def last() -> pd.DataFrame:
+    """The last frame that a harvest of this process made, whole or partial.
+
+    A forgotten assignment or a stopped cell costs nothing: the frame is still here. The iterating
+    verbs hand over their rows and keep none.
+
+    Raises
+    ------
+    UsageError
+        If there was none yet.
+    """
+    if not _last:
+        raise UsageError("no frame was made in this process yet; call harvest.fetch_frame(…) first")
+    return _last[0]
+
+
+def remember(frame: pd.DataFrame, origin: Origin) -> pd.DataFrame:
+    """Keep a frame as the last one, and tie it to its origin.
+
+    They are tied by a random name in the frame's `attrs`: those may reach the disk, and options may
+    hold secrets.
+    """
+    name = uuid4().hex
+    frame.attrs["harvest"] = name
+    _origins[name] = origin
+    while len(_origins) > _RECENT:
+        _origins.popitem(last=False)
+    _last[:] = [frame]
+    return frame
+
+
+def origin_of(frame: pd.DataFrame) -> Origin | None:
+    """How a frame was made, if it was in this process and not too long ago."""
+    return _origins.get(str(frame.attrs.get("harvest")))

@@ -183,6 +183,12 @@ def host_of(url: str) -> str:
     return url[start : url.find("/", start)]
 
 
+def name_of(url: str) -> str:
+    """The host of a normalised URL, without port and brackets."""
+    host = host_of(url)
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
 def join(base: str, location: str) -> str:
     """Resolve a reference against a normalised URL (RFC 3986 §5); still to be normalised."""
     if _SCHEME.match(location) or _CONTROL.search(location):

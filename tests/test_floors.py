@@ -23,6 +23,7 @@ FLOORS = [
     ["inputs", "frames", "turns", "jobs", "memory"],
     ["scheduler"],
     ["drive", "assembly"],
+    ["engines.names"],
     ["engines.watch", "engines.guard", "engines.causes", "engines.clients", "engines.hush"],
     ["engines.handles", "engines.striped"],
     ["engines.curl", "engines.httpx"],

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
+from harvest.engines.names import is_final
 from harvest.errors import ErrorKind
 from harvest.outcomes import Attempt
 
@@ -35,8 +36,7 @@ def translate(error: Exception, attempt: Attempt) -> None:
     attempt.stale = "Stale" in names
     attempt.unsent = bool(names & _UNSENT) or any(map(_is_unprocessed, chain))
     gai = next((each for each in chain if isinstance(each, socket.gaierror)), None)
-    unknown = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
-    attempt.permanent = gai is not None and gai.errno in unknown
+    attempt.permanent = gai is not None and is_final(gai)
 
 
 _KINDS = (

@@ -12,7 +12,7 @@ received for it, or the true answer is left on the socket.
 
 from __future__ import annotations
 
-import socket
+import threading
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -21,12 +21,14 @@ import pycurl
 from harvest import heads, urls
 from harvest.calls import Call
 from harvest.engines.handles import Handle
+from harvest.engines.names import Names
 from harvest.engines.watch import bytes_received, holds_answer, open_watch
 from harvest.errors import ErrorKind
 from harvest.options import Options
 from harvest.outcomes import Attempt
 from harvest.proxies import chooser
 
+_ASK_AGAIN = 0.005  # seconds until it is looked again whether a name was found out
 # Of libcurl's, but without a name in pycurl.
 _E_PROXY, _E_SSL_CLIENTCERT = 97, 98
 
@@ -71,7 +73,9 @@ class CurlEngine:
         self._proxy_for = chooser(options.proxy)
         self._free: list[Handle] = []
         self._active: dict[Any, Handle] = {}
-        self._unresolvable: dict[str, bool] = {}
+        self._names = Names()
+        self._doubtful: list[tuple[Call, Attempt]] = []
+        self._resolving = False
         self._kept: dict[int, _Kept] = {}
         self._distrusted: set[str] = set()
         self._stale: set[int] = set()
@@ -99,12 +103,13 @@ class CurlEngine:
         end = monotonic() + seconds
         while True:
             self._turn(end)
-            ended = self._disown(self._ended()) + self._stalled()
+            ended = self._settled(self._disown(self._ended())) + self._stalled()
             if ended or monotonic() >= end:
                 return ended
 
     def abort(self) -> None:
         """Drop everything under way."""
+        self._doubtful.clear()
         for handle in list(self._active.values()):
             self._release(handle)
 
@@ -114,7 +119,10 @@ class CurlEngine:
         for handle in self._free:
             handle.curl.close()
         self._free.clear()
-        self._multi.close()
+        if self._resolving:  # libcurl waits for its resolver's threads, and nobody else should
+            threading.Thread(target=self._multi.close, name="harvest-close", daemon=True).start()
+        else:
+            self._multi.close()
         self._watch.close()
 
     # -- the loop
@@ -132,6 +140,8 @@ class CurlEngine:
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         until = end if self._due is None else min(end, self._due)
+        if self._doubtful:
+            until = min(until, now + _ASK_AGAIN)
         ready = self._watch.poll(max(0.0, until - monotonic()))
         for fd, what in ready:
             self._multi.socket_action(fd, what)
@@ -150,6 +160,21 @@ class CurlEngine:
                 ended.append((handle.call, self._failure(handle, code, message)))
                 self._release(handle)
         return ended
+
+    def _settled(self, ended: list[tuple[Call, Attempt]]) -> list[tuple[Call, Attempt]]:
+        """The exchanges that ended; those over a name only once it is known whether the name exists."""
+        if not self._doubtful and all(attempt.error is not ErrorKind.DNS for _, attempt in ended):
+            return ended
+        pending, self._doubtful = self._doubtful + ended, []
+        out = []
+        for call, attempt in pending:
+            unknown = self._names.is_unknown(urls.name_of(call.url)) if attempt.error is ErrorKind.DNS else False
+            if unknown is None:
+                self._doubtful.append((call, attempt))
+            else:
+                attempt.permanent = unknown
+                out.append((call, attempt))
+        return out
 
     def _stalled(self) -> list[tuple[Call, Attempt]]:
         """The exchanges that nothing came of for too long; libcurl knows only averages of seconds."""
@@ -198,6 +223,8 @@ class CurlEngine:
 
     def _release(self, handle: Handle) -> None:
         fd = handle.curl.getinfo(pycurl.ACTIVESOCKET)
+        if not handle.lines and not handle.curl.getinfo(pycurl.NAMELOOKUP_TIME):
+            self._resolving = self._resolving or not handle.curl.getinfo(pycurl.PRIMARY_IP)
         self._kept.pop(fd, None)
         if handle.curl.getinfo(pycurl.INFO_HTTP_VERSION) <= pycurl.CURL_HTTP_VERSION_1_1:  # HTTP/2 tells them apart
             secure, first = handle.call.url.startswith("https:"), handle.curl.getinfo(pycurl.NUM_CONNECTS) > 0
@@ -235,19 +262,7 @@ class CurlEngine:
             detail=message,
             unsent=curl.getinfo(pycurl.REQUEST_SIZE) == 0 or (code == pycurl.E_SEND_FAIL_REWIND and not kept),
             stale=unanswered or code == pycurl.E_SEND_FAIL_REWIND,
-            permanent=kind is ErrorKind.DNS and self._is_unknown(handle),
         )
-
-    def _is_unknown(self, handle: Handle) -> bool:
-        """Whether the name does not exist, which libcurl does not tell from a resolver in trouble.
-
-        It is asked for once more, where the first answer was quick and so this one will be.
-        """
-        host = urls.host_of(handle.call.url).rpartition(":")[0] or urls.host_of(handle.call.url)
-        if host not in self._unresolvable:
-            quick = handle.curl.getinfo(pycurl.TOTAL_TIME) < 1
-            self._unresolvable[host] = quick and _no_such_name(host)
-        return self._unresolvable[host]
 
 
 def _kind(code: int, message: str) -> ErrorKind:
@@ -273,14 +288,6 @@ def _has_stalled(handle: Handle, idle: float, now: float) -> bool:
 def _peer(handle: Handle) -> str:
     """Whom a connection of this exchange leads to."""
     return handle.proxy or urls.origin(handle.call.url)
-
-
-def _no_such_name(host: str) -> bool:
-    try:
-        socket.getaddrinfo(host, None)
-    except socket.gaierror as error:
-        return error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
-    return False
 
 
 def _head(handle: Handle) -> tuple[int, dict[str, str]]:

@@ -227,3 +227,29 @@ def test_awkward_names(server: Server) -> None:
     new = wide.iloc[0][list(wide.columns[len(frame.columns) :])].to_dict()
     assert {1, 4} <= {value for value in new.values() if isinstance(value, int)}
     assert "a.b" in new
+
+
+def test_retry_refuses_rows_that_brought_their_own_parts(server: Server) -> None:
+    """A failed POST of a list of mappings is never sent again as a bare GET."""
+    frame = harvest.fetch_frame(
+        [{"url": server.url("/status/503"), "method": "POST", "json": {"a": 1}}], retry=1, progress=False
+    )
+    with pytest.raises(harvest.UsageError, match="fetch_frame"):
+        frame.harvest.retry()
+    assert [request.method for request in server.requests] == ["POST"]
+
+
+def test_retry_keeps_the_options_of_the_harvester(server: Server) -> None:
+    """What a `Harvester` was told counts for `retry`, too."""
+    with harvest.Harvester(auth="tok", retry=1, progress=False) as api:
+        frame = api.fetch_frame([server.url("/flaky/x?fail=1")])
+    assert frame.harvest.retry().ok.all()
+    assert [request.header["authorization"] for request in server.requests] == ["Bearer tok"] * 2
+
+
+def test_a_mistake_does_not_replace_the_last_frame(server: Server) -> None:
+    """A call that fails before anything is sent leaves `last` as it was."""
+    frame = harvest.fetch_frame([server.url("/json")], progress=False)
+    with pytest.raises(harvest.UsageError):
+        harvest.fetch_frame([server.url("/json")], client={"nope": 1}, progress=False)
+    assert harvest.last() is frame

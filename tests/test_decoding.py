@@ -354,3 +354,10 @@ def test_hardly_json(server: Server, document: str, error: str | None, tmp_path:
         assert frame["error"].fillna("").tolist() == [error or ""]
     assert frame["ok"][0] == frame["error"].isna()[0]
     frame.to_parquet(f"{tmp_path}/x.parquet")
+
+
+@pytest.mark.parametrize(("name", "part"), [("gzip", gzip.compress(b"")), ("zstd", zstandard.compress(b""))])
+def test_countless_empty_parts_are_refused(name: str, part: bytes) -> None:
+    """Megabytes of empty members decode to nothing, but would take for ever: they are refused early."""
+    with pytest.raises(Undecodable, match="parts"):
+        body(part * 200_000, name, None)

@@ -188,3 +188,18 @@ def test_options_of_a_harvester_are_defaults_of_its_calls() -> None:
     assert "a_ok" in api.fetch_frame([None])
     with pytest.raises(UsageError, match="did you mean"):
         Harvester(concurency=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("auth", ["a\r\nX-Evil: 1", "\ud800", ("u", "p\n")])
+def test_auth_that_no_header_can_hold(auth: Any) -> None:
+    """It is refused before any request, and not quoted."""
+    with pytest.raises(harvest.UsageError) as caught:
+        harvest.fetch_frame(["http://127.0.0.1:1/"], auth=auth, progress=False)
+    assert "Evil" not in str(caught.value)
+
+
+def test_options_that_a_client_makes_void() -> None:
+    """An option that would silently count for nothing is refused."""
+    for void in ({"proxy": "http://127.0.0.1:1"}, {"verify": False}, {"http2": True}, {"block_private": True}):
+        with pytest.raises(harvest.UsageError, match="client"):
+            harvest.fetch_frame(["http://127.0.0.1:1/"], client=lambda: None, progress=False, **void)

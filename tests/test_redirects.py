@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from harvest import addresses
 from tests import certificates
-from tests.server import Server
+from tests.server import Exchange, Server, resource
 from tests.test_conformance import DOCUMENT, fetch
 
 
@@ -184,3 +185,37 @@ def test_public_never_leads_to_private(
         frame = fetch([public.url(to(server.url("/json")))], engine, block_private=block)
     assert frame.error.fillna("")[0] == (error or "")
     assert server.connections == (0 if error else 1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auth": ("u", "p")},
+        {"headers": {"authorization": "Bearer s3cret", "x-api-key": "k"}},
+        {"cookies": {"sid": "1"}},
+    ],
+    ids=["auth", "headers", "cookies"],
+)
+def test_a_clients_credentials_stay_behind(server: Server, elsewhere: Server, settings: dict[str, Any]) -> None:
+    """What a caller's own client adds to every request goes to the caller's origin only."""
+    secret = {"authorization", "x-api-key", "cookie"}
+    frame = fetch([server.url(to(elsewhere.url("/json")))], "auto", client=lambda: httpx.AsyncClient(**settings))
+    assert frame.ok[0]
+    assert secret & server.requests[0].header.keys()
+    assert not secret & elsewhere.requests[0].header.keys()
+
+
+def test_the_attempt_is_bounded_over_its_hops(server: Server, engine: str) -> None:
+    """`timeout` is for the whole attempt: many slow redirects do not add up beyond it."""
+    url = server.url("/delay?seconds=0.4")
+    for _ in range(4):
+        url = server.url(f"/slow-hop?url={quote(url, safe='')}")
+    frame = fetch([url], engine, timeout=1, retry=1)
+    assert (frame.ok[0], frame.error[0]) == (False, "timeout")
+
+
+@resource("/slow-hop")
+async def slow_hop(exchange: Exchange) -> None:
+    """A redirect that takes its time."""
+    await exchange.pause(0.4)
+    await exchange.reply(b"", ("Location", exchange.param("url")), status=302)

@@ -16,6 +16,8 @@ from harvest.calls import Call
 from harvest.errors import ErrorKind
 from harvest.options import Pace, Retry, Timeout
 from harvest.outcomes import Attempt, Outcome
+from harvest.pacing import Host
+from harvest.turns import Turns
 from tests.virtual import Reply, answer, begin, calls, failure, in_turn, run
 
 A, B = "http://a.test", "http://b.test"
@@ -608,3 +610,16 @@ def test_every_call_ends_exactly_once(
     assert whole.scheduler.start(whole.clock.now) is None
     hops = 21 * attempts + 1
     assert whole.clock.now <= len(rows) * hops * (5 + 5 + 25)
+
+
+def test_bookkeeping_does_not_grow_with_rows() -> None:
+    """Places in the queue of hosts lapse, but do not pile up."""
+    turns: Turns[int] = Turns()
+    host: Host[int] = Host(A)
+    host.queue.extend(range(10))
+    for number in range(10_000):
+        host.in_flight = number % 32
+        turns.place(host)
+        assert len(turns._ready) <= 200
+    assert turns.next(0.0) is host
+    assert turns.next(0.0) is None

@@ -11,8 +11,8 @@ from harvest.coroutines import run
 from harvest.errors import ErrorKind, HarvestError, Interrupted, UsageError
 from harvest.harvester import Harvester
 from harvest.memory import last
-from harvest.options import Pace, Retry, Timeout
 from harvest.outcomes import Outcome, Summary
+from harvest.policies import Pace, Retry, Timeout
 from harvest.progress import Progress
 from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter
 

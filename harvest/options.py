@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from harvest.errors import UsageError
+from harvest.policies import Pace, Retry, Timeout, positive, short, switch
 
 if TYPE_CHECKING:
     import ssl
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from harvest.outcomes import Outcome
 
-TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
 SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth"}
     | {"x-auth-token", "x-access-token", "x-session-token", "x-csrf-token", "x-goog-api-key"}
@@ -32,144 +31,6 @@ SECRET_HEADERS = frozenset(
 
 _PROXY = re.compile(r"(?:https?|socks4a?|socks5h?)://[^/\s]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0}
-_UNITS |= {"h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+?)s?\s*", re.ASCII | re.IGNORECASE)
-
-
-def _positive(name: str, value: object, *, whole: bool = False) -> None:
-    kind = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < float(value) < 2**62:
-        what = "a whole number of at least 1" if whole else "a number above 0"
-        raise UsageError(f"{name}={value!r} makes no sense; give {what}")
-
-
-def _switch(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name}={value!r} is neither on nor off; write True or False")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Retry:
-    """When and how often a request is tried again.
-
-    Parameters
-    ----------
-    attempts : int, default 5
-        Requests sent for one row at most, the first one included; 1 switches retries off.
-    base, cap : float, default 0.5 and 60
-        Seconds of the exponential back-off with full jitter: before retry *n* (from 0) a time
-        drawn evenly from ``[0, min(cap, base * 2**n)]`` passes (AWS Architecture Blog, 2015).
-    statuses : set of int
-        Statuses that count as transient: 408 425 429 500 502 503 504.
-    unsafe : bool, default False
-        Try a POST or PATCH again even where the server may have acted on it (RFC 9110 §9.2.2).
-        A request with an ``Idempotency-Key`` header is tried again anyway.
-    max_retry_after : float, default 300
-        Longest ``Retry-After`` that is obeyed, in seconds; beyond it the row fails and says so.
-
-    Examples
-    --------
-    >>> Retry(attempts=3, cap=10)
-    Retry(attempts=3, cap=10)
-    """
-
-    attempts: int = 5
-    base: float = 0.5
-    cap: float = 60.0
-    statuses: frozenset[int] = TRANSIENT_STATUSES
-    unsafe: bool = False
-    max_retry_after: float = 300.0
-
-    def __post_init__(self) -> None:
-        _positive("Retry(attempts)", self.attempts, whole=True)
-        _positive("Retry(base)", self.base)
-        _positive("Retry(cap)", self.cap)
-        _positive("Retry(max_retry_after)", self.max_retry_after)
-        _switch("Retry(unsafe)", self.unsafe)
-        statuses = self.statuses
-        if not isinstance(statuses, Iterable) or not all(isinstance(status, int) for status in statuses):
-            raise UsageError(f"Retry(statuses)={statuses!r} is no set of numbers; write one such as {{429, 503}}")
-        object.__setattr__(self, "statuses", frozenset(statuses))
-
-    __repr__ = lambda self: _short(self)  # noqa: E731  (a def would hide that all three share it)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timeout:
-    """Limits of time, in seconds; None is no limit.
-
-    Parameters
-    ----------
-    total : float or None, default 30
-        For one attempt, from its start to the last byte.
-    connect : float or None, default 10
-        To reach the host, TLS handshake included.
-    idle : float or None, default None
-        Without a single byte arriving.
-    deadline : float or None, default None
-        For a row with all its attempts and waits.
-
-    Examples
-    --------
-    >>> Timeout(total=5)
-    Timeout(total=5)
-    """
-
-    total: float | None = 30.0
-    connect: float | None = 10.0
-    idle: float | None = None
-    deadline: float | None = None
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            if (value := getattr(self, item.name)) is not None:
-                _positive(f"Timeout({item.name})", value)
-
-    __repr__ = lambda self: _short(self)  # noqa: E731
-
-
-@dataclass(frozen=True, init=False, slots=True)
-class Pace:
-    """How often a host may be asked: one window or several at once.
-
-    Parameters
-    ----------
-    *windows : str or float
-        Such as ``"10/s"``, ``"100/min"``, ``"5000/day"``, ``"30/10s"``; a number is per second.
-    burst : int, default 1
-        Requests that may leave together after a pause. With 1 they are evenly spaced.
-
-    Examples
-    --------
-    >>> Pace("10/s", "500/min").windows
-    ((10.0, 1.0), (500.0, 60.0))
-    """
-
-    windows: tuple[tuple[float, float], ...]
-    burst: int
-
-    def __init__(self, *windows: str | float, burst: int = 1) -> None:
-        if not windows:
-            raise UsageError('Pace() needs at least one window, such as Pace("10/s")')
-        _positive("Pace(burst)", burst, whole=True)
-        object.__setattr__(self, "windows", tuple(_window(each) for each in windows))
-        object.__setattr__(self, "burst", burst)
-
-
-def _window(rate: str | float) -> tuple[float, float]:
-    hint = f'rate={rate!r} is no rate; write a number per second or "10/s", "100/min", "5000/day"'
-    if isinstance(rate, int | float) and not isinstance(rate, bool):
-        count, seconds = float(rate), 1.0
-    else:
-        match = _RATE.fullmatch(rate) if isinstance(rate, str) else None
-        unit = _UNITS.get(match[3].lower()) if match else None
-        if match is None or unit is None:
-            raise UsageError(hint)
-        count, seconds = float(match[1]), float(match[2] or 1) * unit
-    if not count > 0 or not seconds > 0:
-        raise UsageError(hint)
-    return count, seconds
 
 
 class FetchOptions(TypedDict, total=False):
@@ -244,11 +105,11 @@ class Options:
         return replace(self, **{name: _READERS.get(name, _as_is)(value) for name, value in given.items()})
 
     def __post_init__(self) -> None:
-        _positive("concurrency", self.concurrency, whole=True)
+        positive("concurrency", self.concurrency, whole=True)
         if self.max_bytes is not None:
-            _positive("max_bytes", self.max_bytes, whole=True)
+            positive("max_bytes", self.max_bytes, whole=True)
         for name in ("http2", "follow_redirects", "dedupe"):
-            _switch(name, getattr(self, name))
+            switch(name, getattr(self, name))
         for name, kinds, hint in _KINDS:
             if not isinstance(getattr(self, name), kinds):
                 raise UsageError(f"{name}= is of the wrong type; {hint}")
@@ -268,7 +129,7 @@ class Options:
             raise UsageError("progress= is neither True nor False; pass one of them, or a function of a Progress")
 
     def __repr__(self) -> str:
-        return _short(self, hide=frozenset({"auth", "proxy", "headers", "params", "json", "content", "client"}))
+        return short(self, hide=frozenset({"auth", "proxy", "headers", "params", "json", "content", "client"}))
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -287,7 +148,7 @@ def _timeout(value: float | Timeout | None) -> Timeout:
         return value
     if value is None:
         return Timeout(total=None)
-    _positive("timeout", value)
+    positive("timeout", value)
     return Timeout(total=value, connect=min(10.0, value))
 
 
@@ -360,14 +221,3 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "rate": _rate,
     "secret_headers": _secret_headers,
 }
-
-
-def _short(value: Any, hide: frozenset[str] = frozenset()) -> str:
-    """A repr that names only what differs from the default, and never a hidden value."""
-    default = type(value)()
-    parts = []
-    for item in fields(value):
-        now = getattr(value, item.name)
-        if now is not None if item.name in hide else now != getattr(default, item.name):
-            parts.append(f"{item.name}={'…' if item.name in hide else repr(now)}")
-    return f"{type(value).__name__}({', '.join(parts)})"

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from harvest.options import Pace
+from harvest.policies import Pace
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from harvest.calls import Call
-from harvest.options import IDEMPOTENT_METHODS, Retry
 from harvest.outcomes import Attempt
+from harvest.policies import IDEMPOTENT_METHODS, Retry
 
 THROTTLES = frozenset({429, 503})
 """Statuses with which a server says that it did not act on the request (RFC 6585 §4)."""

@@ -12,9 +12,10 @@ from harvest import addresses, redirects, retries, urls, verdicts
 from harvest.calls import Call
 from harvest.errors import ErrorKind
 from harvest.jobs import Job
-from harvest.options import IDEMPOTENT_METHODS, Options
+from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome, Summary
 from harvest.pacing import Host
+from harvest.policies import IDEMPOTENT_METHODS
 from harvest.turns import Turns
 
 DEEP = 10_000

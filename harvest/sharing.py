@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from harvest.calls import Call
-from harvest.options import IDEMPOTENT_METHODS
 from harvest.outcomes import Outcome
+from harvest.policies import IDEMPOTENT_METHODS
 
 
 class Sharing:

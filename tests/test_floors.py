@@ -17,6 +17,7 @@ FLOORS = [
     ["demo.api"],
     ["demo"],
     ["_version", "errors", "urls", "heads", "addresses"],
+    ["policies"],
     ["options", "calls", "outcomes", "header_dtype", "templates", "decoding"],
     ["retries", "redirects", "pacing", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner"],
     ["coroutines"],

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvest.options import Pace
 from harvest.pacing import Host
+from harvest.policies import Pace
 
 
 def leave(host: Host[str], number: int, start: float = 0.0) -> list[float]:

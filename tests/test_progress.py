@@ -19,7 +19,7 @@ import pytest
 
 import harvest
 from harvest import progress
-from harvest.options import Retry
+from harvest.policies import Retry
 from harvest.progress import Progress
 from tests.gates import closed_gate
 from tests.hosts import in_thread

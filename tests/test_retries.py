@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from harvest.calls import Call
 from harvest.errors import ErrorKind
-from harvest.options import IDEMPOTENT_METHODS, Retry
 from harvest.outcomes import Attempt
+from harvest.policies import IDEMPOTENT_METHODS, Retry
 from harvest.retries import backoff, is_transient, may_retry, retry_after
 
 NOW = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC).timestamp()

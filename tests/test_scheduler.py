@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from harvest.calls import Call
 from harvest.errors import ErrorKind
-from harvest.options import Pace, Retry, Timeout
 from harvest.outcomes import Attempt, Outcome
 from harvest.pacing import Host
+from harvest.policies import Pace, Retry, Timeout
 from harvest.turns import Turns
 from tests.virtual import Reply, answer, begin, calls, failure, in_turn, run
 

@@ -11,7 +11,8 @@ import pycurl
 
 from harvest import addresses
 from harvest.calls import Call
-from harvest.options import IDEMPOTENT_METHODS, Options
+from harvest.options import Options
+from harvest.policies import IDEMPOTENT_METHODS
 
 _SUPPRESS_CONNECT_HEADERS = 265  # of libcurl's, but without a name in pycurl
 

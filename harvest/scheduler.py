@@ -169,8 +169,7 @@ class Scheduler:
 
     def _admit(self, call: Call, now: float) -> None:
         call.guarded = self.options.block_private is True
-        job = Job(call, now)
-        self._enqueue(job, now)
+        self._enqueue(Job(call, now), now)
 
     def _enqueue(self, job: Job, now: float, front: bool = False) -> None:
         name = urls.origin(job.call.url)
@@ -208,7 +207,7 @@ class Scheduler:
                 self._watch_deadline(job)
             left.append(self._deadline(job) - now)
         if left:
-            job.call.limit = max(0.001, *left)
+            job.call.limit = max(0.001, min(left))
 
     def _watch_deadline(self, job: Job) -> None:
         while self._deadlines and self._deadlines[0].waits == "over":

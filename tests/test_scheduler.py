@@ -623,3 +623,11 @@ def test_bookkeeping_does_not_grow_with_rows() -> None:
         assert len(turns._ready) <= 200
     assert turns.next(0.0) is host
     assert turns.next(0.0) is None
+
+
+@pytest.mark.parametrize(("total", "deadline", "left"), [(5, 100, 4), (100, 5, 4)])
+def test_a_hop_gets_what_is_left_of_the_shorter_limit(total: int, deadline: int, left: int) -> None:
+    """Of the attempt's time and the row's, whichever ends first bounds the next exchange."""
+    script = in_turn(lambda: answer(302, 1.0, location="/b"), answer)
+    whole = run(calls(f"{A}/"), script, timeout=Timeout(total=total, deadline=deadline))
+    assert [call.limit for _, call in whole.engine.started][1] == pytest.approx(left)

@@ -12,7 +12,6 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
 
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
@@ -38,6 +37,7 @@ _BOMS = (
 )
 
 
+_UTF8 = frozenset({"", "utf-8", "utf8"})
 _PYTHONS_OWN = frozenset({"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"})
 """Codecs that no server means by a charset; some raise or warn whatever they are told to replace."""
 
@@ -66,6 +66,14 @@ def body(raw: bytes, encoding: str, limit: int | None) -> bytes:
     ------
     Undecodable, TooLarge
     """
+    if encoding:
+        raw = _undone(raw, encoding, limit)
+    if limit is not None and len(raw) > limit:
+        raise TooLarge(f"the body is larger than max_bytes={limit:,}")
+    return raw
+
+
+def _undone(raw: bytes, encoding: str, limit: int | None) -> bytes:
     names = [name for part in encoding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
     if len(names) > _LAYERS:
         raise Undecodable(f"the body is encoded {len(names)} times over; {_LAYERS} is the most that is undone")
@@ -75,8 +83,6 @@ def body(raw: bytes, encoding: str, limit: int | None) -> bytes:
             raise Undecodable("the content-encoding is none that can be undone (gzip, deflate, br, zstd)")
         if raw:
             raw = decode(raw, limit)
-    if limit is not None and len(raw) > limit:
-        raise TooLarge(f"the body is larger than max_bytes={limit:,}")
     return raw
 
 
@@ -202,9 +208,11 @@ def text(content: bytes, content_type: str) -> str | None:
     textual, charset = _announced(content_type)
     if not (_looks_textual(content) if textual is None else textual):
         return None
-    if charset in ("", "utf-8", "utf8") and content[:3] != codecs.BOM_UTF8 and b"\0" not in content[:2]:
-        with suppress(UnicodeDecodeError):  # the slower way finds the charset, or replaces what does not fit
+    if charset in _UTF8 and not content.startswith(codecs.BOM_UTF8) and b"\0" not in content[:2]:
+        try:
             return content.decode()
+        except UnicodeDecodeError:
+            return _decoded(content, charset)  # finds the charset, or replaces what does not fit
     return _decoded(content, charset)
 
 

@@ -12,6 +12,9 @@ from harvest.scheduler import Scheduler
 SLICE = 0.1
 """Longest wait, in seconds, before the consumer is given a look-in (to stop, or to draw)."""
 
+BURST = 64
+"""Most calls that start before it is looked what has ended: its connections are used before more are opened."""
+
 
 class Engine(Protocol):
     """Moves the bytes of one exchange: no redirects, no decoding, no retries of its own."""
@@ -33,9 +36,12 @@ def drive(scheduler: Scheduler, engine: Engine, clock: Callable[[], float]) -> I
     """Run a harvest; yields what ended, often and sometimes empty."""
     while not scheduler.done:
         now = clock()
-        while (call := scheduler.start(now)) is not None:
+        wake: float | None = now
+        for _ in range(BURST):
+            if (call := scheduler.start(now)) is None:
+                wake = scheduler.wake_at(now)
+                break
             engine.start(call)
-        wake = scheduler.wake_at(now)
         ended = engine.wait(SLICE if wake is None else min(SLICE, max(0.0, wake - now)))
         now = clock()
         outcomes = [scheduler.finish(call, attempt, now) for call, attempt in ended]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -79,7 +80,8 @@ def batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
 
 
 def _plain(name: str) -> Callable[[Sequence[Outcome], pa.DataType], pa.Array]:
-    return lambda outcomes, kind: pa.array([getattr(each, name) for each in outcomes], kind)
+    get = attrgetter(name)
+    return lambda outcomes, kind: pa.array(list(map(get, outcomes)), kind)
 
 
 def _errors(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:

@@ -61,7 +61,7 @@ class Harvest:
         self.pulled = 0
         self._selection = selection
         self._engine = engine
-        self._sharing = Sharing(finished) if options.dedupe else None
+        self._sharing = Sharing(finished, source.recipe.base) if options.dedupe else None
         self._began = monotonic()
         self._tell = options.progress if callable(options.progress) else None
         self._told = 0.0

@@ -169,6 +169,8 @@ class Recipe:
 
     def from_item(self, row: int, item: Any) -> Call | Outcome:
         """The call of an item of a list or an iterator."""
+        if self.plain and type(item) is str:
+            return self.from_cell(row, item)
         if isinstance(item, Call):
             return self.from_call(row, item)
         if isinstance(item, Mapping):
@@ -240,7 +242,12 @@ class ListInput:
     def __init__(self, items: Sequence[Any], recipe: Recipe) -> None:
         self._items = items
         self.total: int | None = len(items)
-        found = (name for item in items if isinstance(item, Mapping) for name in _record(item, recipe.url))
+        found = (
+            name
+            for item in items
+            if type(item) is not str and isinstance(item, Mapping)
+            for name in _record(item, recipe.url)
+        )
         self.columns = list(dict.fromkeys(found))
         self.recipe = recipe
 
@@ -269,8 +276,10 @@ class StreamInput:
     def calls(self) -> Iterator[Call | Outcome]:
         """One per item."""
         for row, item in enumerate(self._items):
-            if isinstance(item, Mapping) and (
-                clash := sorted(self._taken.intersection(_record(item, self.recipe.url)))
+            if (
+                type(item) is not str
+                and isinstance(item, Mapping)
+                and (clash := sorted(self._taken.intersection(_record(item, self.recipe.url))))
             ):
                 raise UsageError(f"row {row} has {clash}, which are names of results; rename them, or pass prefix=")
             if self._kept is not None:

@@ -7,23 +7,24 @@ from harvest.pacing import Host
 
 
 class Job:
-    """One row on its way: the hop to ask next, and what it has been through."""
+    """One row on its way: the hop to ask next, and what it has been through.
 
-    __slots__ = (
-        *("admitted", "again", "attempts", "begun", "busy", "call", "first", "free", "hops", "host", "spent"),
-        *("started", "waits"),
-    )
+    What most rows never change is held by the class, so that a row costs little until something happens to it.
+    """
+
+    host: Host[Job]
+    begun: float | None = None
+    """When it was first asked, from which its deadline counts."""
+    busy = 0.0
+    spent = 0.0
+    """Seconds that the hops of this attempt took before the one under way."""
+    again = False
+    attempts = 0
+    hops = 0
+    free = True
+    waits = "queue"
+    """In the host's ``queue``, or for a ``later`` time; empty while under way, ``over`` afterwards."""
 
     def __init__(self, call: Call, now: float) -> None:
         self.first = self.call = call
-        self.admitted = now
-        self.begun: float | None = None  # when it was first asked, from which its deadline counts
-        self.started = now
-        self.busy = 0.0
-        self.spent = 0.0  # by the hops of this attempt before the one under way
-        self.again = False
-        self.attempts = 0
-        self.hops = 0
-        self.free = True
-        self.host: Host[Job]
-        self.waits = ""  # in the host's "queue", or for a "later" time; empty while under way and once over
+        self.admitted = self.started = now

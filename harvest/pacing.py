@@ -34,6 +34,10 @@ class Host(Generic[T]):
     cool_until: float = 0.0
     due: list[float] = field(default_factory=list)
     """Per window of the pace, the theoretical time of the next request (GCRA, ITU-T I.371)."""
+    seniority: int = 0
+    """Its place among the hosts with as many requests under way; 0 before it has one."""
+    streak: int = 0
+    """Requests since it took that place."""
     turn: int = 0
     """Changes whenever a scheduled place in a queue of hosts has become out of date."""
 
@@ -48,6 +52,7 @@ class Host(Generic[T]):
     def started(self, now: float) -> None:
         """Count one request that leaves now."""
         self.in_flight += 1
+        self.streak += 1
         if self.pace is not None:
             due = self.due or [now] * len(self.pace.windows)
             self.due = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -10,6 +9,7 @@ from random import random
 
 from harvest import addresses, redirects, retries, urls, verdicts
 from harvest.calls import Call
+from harvest.deadlines import Deadlines
 from harvest.errors import ErrorKind
 from harvest.jobs import Job
 from harvest.options import Options
@@ -73,7 +73,9 @@ class Scheduler:
         self._hosts: dict[str, Host[Job]] = {}
         self._turns: Turns[Job] = Turns()
         self._later: list[tuple[float, int, Job]] = []
-        self._deadlines: deque[Job] = deque()
+        self._deadlines = Deadlines(options.timeout)
+        self._limited = options.timeout.deadline is not None
+        self._moved: set[Host[Job]] = set()
         self._settled: list[Outcome] = []
         self._many = _MANY_HOSTS
         self._serial = count().__next__
@@ -89,6 +91,8 @@ class Scheduler:
             self._expire(now)
         if self.in_flight >= self._window:
             return None
+        if self._moved:
+            self._turns.replace(self._moved)
         self._turns.wake(now)
         while self._later and self._later[0][0] <= now:
             self._enqueue(heappop(self._later)[2], now, front=True)
@@ -103,9 +107,11 @@ class Scheduler:
         self.in_flight += 1
         self._turns.place(host)
         job.started, job.waits = now, ""
-        self.retrying -= job.again
-        job.again = False
-        self._limit(job, now)
+        if job.again:
+            self.retrying -= 1
+            job.again = False
+        if self._limited or job.hops:
+            self._deadlines.limit(job, now)
         self._jobs[job.first.row] = job
         self.summary.requests += 1
         return job.call
@@ -114,7 +120,7 @@ class Scheduler:
         """When waiting alone will change what may be done; None if only an ending can."""
         if self._settled:
             return now
-        times = [self._deadline(self._deadlines[0])] if self._deadlines else []
+        times = [at] if (at := self._deadlines.next()) is not None else []
         if self.in_flight < self._window:
             times += [self._later[0][0]] if self._later else []
             times += [at] if (at := self._turns.wake_at()) is not None else []
@@ -133,8 +139,9 @@ class Scheduler:
         job.busy += now - job.started
         self.summary.bytes += len(attempt.body)
         out = self._judge(job, attempt, now)
-        self._turns.place(host)
-        if host.idle(now):
+        if host.queue:
+            self._moved.add(host)
+        elif host.idle(now):
             self._hosts.pop(host.name, None)
         return out
 
@@ -161,10 +168,10 @@ class Scheduler:
             item = next(self._calls, self)
             if item is self:
                 self._exhausted = True
-            elif isinstance(item, Outcome):
-                self._settled.append(item)
             elif isinstance(item, Call):
                 self._admit(item, now)
+            elif isinstance(item, Outcome):
+                self._settled.append(item)
         return self._queued > before
 
     def _admit(self, call: Call, now: float) -> None:
@@ -180,10 +187,10 @@ class Scheduler:
             host = self._hosts[name] = Host(name, self.options.rate)
         job.host = host
         if front:
+            job.waits = "queue"
             host.queue.appendleft(job)
         else:
             host.queue.append(job)
-        job.waits = "queue"
         self._queued += 1
         if len(host.queue) == 1:
             self._turns.place(host)
@@ -195,59 +202,25 @@ class Scheduler:
 
     # -- what must not wait any longer
 
-    def _limit(self, job: Job, now: float) -> None:
-        """Give the exchange what is left of its attempt and of its row."""
-        timeout = self.options.timeout
-        left = []
-        if timeout.total is not None and job.hops:
-            left.append(timeout.total - job.spent)
-        if timeout.deadline is not None:
-            if job.begun is None:
-                job.begun = now
-                self._watch_deadline(job)
-            left.append(self._deadline(job) - now)
-        if left:
-            job.call.limit = max(0.001, min(left))
-
-    def _watch_deadline(self, job: Job) -> None:
-        while self._deadlines and self._deadlines[0].waits == "over":
-            self._deadlines.popleft()
-        self._deadlines.append(job)
-
-    def _deadline(self, job: Job) -> float:
-        return (job.begun or 0.0) + (self.options.timeout.deadline or 0.0)
-
-    def _is_late(self, job: Job, at: float) -> bool:
-        return self.options.timeout.deadline is not None and at >= self._deadline(job)
-
     def _expire(self, now: float) -> None:
         """End the rows whose deadline has come while they waited."""
         over: set[int] = set()
-        while self._deadlines and self._deadline(self._deadlines[0]) <= now:
-            job = self._deadlines.popleft()
-            if job.waits == "queue":
+        for job in self._deadlines.over(now):
+            if job.waits == "later":
+                over.add(job.first.row)
+            else:
                 job.host.queue.remove(job)
                 self._queued -= 1
                 self._turns.place(job.host)
-            elif job.waits == "later":
-                over.add(job.first.row)
-            else:
-                continue
-            self._settled.append(self._late(job, now))
+            self._settled.append(self._outcome(job, self._deadlines.missed(), now))
         if over:
             self._later = [entry for entry in self._later if entry[2].first.row not in over]
             heapify(self._later)
 
-    def _late(self, job: Job, now: float) -> Outcome:
-        detail = "redirected for longer than Timeout(total=) or (deadline=) allows"
-        if self.options.timeout.deadline is not None:
-            detail = f"not done by its deadline of {self.options.timeout.deadline:g} s"
-        return self._outcome(job, Attempt(error=ErrorKind.TIMEOUT, detail=detail), now)
-
     # -- what comes back
 
     def _judge(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
-        if attempt.stale and job.free and self._resendable(job.call) and not self._is_late(job, now):
+        if attempt.stale and job.free and self._resendable(job.call) and not self._deadlines.is_late(job, now):
             job.free = False
             self._enqueue(job, now, front=True)
             return None
@@ -262,20 +235,19 @@ class Scheduler:
         return call.method in IDEMPOTENT_METHODS or self.options.retry.unsafe or retries.has_key(call)
 
     def _follow(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
-        spent, total = job.spent + attempt.elapsed, self.options.timeout.total
-        if self._is_late(job, now) or (total is not None and spent >= total):
+        job.spent += attempt.elapsed
+        if self._deadlines.is_spent(job, now):
             job.attempts += 1
-            job.spent = spent
-            return self._late(job, now)
+            return self._outcome(job, self._deadlines.missed(), now)
         try:
             location = attempt.headers.get("location", "")
             hop = redirects.next_hop(job.call, attempt.status, location, self.options.secret_headers, job.hops)
         except redirects.Unfollowable as error:
             job.attempts += 1
-            attempt.error, attempt.detail = ErrorKind.REDIRECT, str(error)
+            attempt.error, attempt.detail, attempt.elapsed = ErrorKind.REDIRECT, str(error), 0.0
             return self._outcome(job, attempt, now)
         hop.guarded = job.call.guarded or self._leaves_public(attempt)
-        job.call, job.spent = hop, spent
+        job.call = hop
         job.hops += 1
         self._enqueue(job, now, front=True)
         return None
@@ -293,7 +265,7 @@ class Scheduler:
         if not retries.may_retry(retry, job.call, attempt, job.attempts):
             return False
         pause = 0.0 if cooling else retries.backoff(retry, job.attempts, self._draw())
-        if self._is_late(job, max(now + pause, job.host.cool_until)):
+        if self._deadlines.is_late(job, max(now + pause, job.host.cool_until)):
             return False
         self.summary.retries += 1
         self.retrying += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from harvest.calls import Call
+from harvest.calls import Call, Headers
 from harvest.outcomes import Outcome
 from harvest.policies import IDEMPOTENT_METHODS
 
@@ -20,10 +20,13 @@ class Sharing:
     finished : callable, optional
         The outcome of a row that is done. Without it only calls under way are shared, so that
         nothing is remembered of an endless input.
+    usual : pairs of str, optional
+        The headers of a plain call.
     """
 
-    def __init__(self, finished: Callable[[int], Outcome | None] | None = None) -> None:
+    def __init__(self, finished: Callable[[int], Outcome | None] | None = None, usual: Headers = ()) -> None:
         self.shared = 0
+        self._usual = usual
         self._finished = finished
         self._leaders: dict[object, int] = {}
         self._identities: dict[int, object] = {}
@@ -39,7 +42,7 @@ class Sharing:
             if isinstance(item, Outcome) or item.method not in IDEMPOTENT_METHODS:
                 yield item
                 continue
-            identity = item.identity()
+            identity = item.identity(self._usual)
             leader = self._leaders.setdefault(identity, item.row)
             if leader == item.row:
                 if self._finished is None:

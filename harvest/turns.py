@@ -10,6 +10,12 @@ from harvest.pacing import Host
 
 T = TypeVar("T")
 
+RUN = 16
+"""Requests after which a host goes to the back of those with as many under way as it has.
+
+Until then it goes before them, so that its connection is used again rather than a new one opened to the next host.
+"""
+
 
 class Turns(Generic[T]):
     """Hosts with something in their queue, in the order in which they may be asked.
@@ -22,15 +28,23 @@ class Turns(Generic[T]):
         self._ready: list[tuple[int, int, int, Host[T]]] = []
         self._asleep: list[tuple[float, int, int, Host[T]]] = []
         self._room = 64
-        self._serial = count().__next__
+        self._serial = count(1).__next__
 
     def place(self, host: Host[T]) -> None:
         """Give a host a fresh place, if it has anything to ask; its older place lapses."""
         host.turn += 1
         if host.queue:
-            heappush(self._ready, (host.in_flight, self._serial(), host.turn, host))
+            if host.streak >= RUN or not host.seniority:
+                host.seniority, host.streak = self._serial(), 0
+            heappush(self._ready, (host.in_flight, host.seniority, host.turn, host))
             if len(self._ready) > self._room:
                 self._clear()
+
+    def replace(self, hosts: set[Host[T]]) -> None:
+        """Give a fresh place to each of the hosts that answered, and forget them here."""
+        for host in hosts:
+            self.place(host)
+        hosts.clear()
 
     def next(self, now: float) -> Host[T] | None:
         """Take the place of the host that is next, or None if none may be asked now."""

@@ -18,10 +18,12 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
 
 # A lower-case URL without user or escapes, its port none of the defaults, is already as it should be.
-_PLAIN = re.compile(
-    rf"https?://(?=[^/]{{1,253}}/){_LABEL}(?:\.{_LABEL})*(?::(?!80/|443/)[1-9]\d{{1,3}})?/[\w\-~!$&'()*+,;=:@/?.]*",
-    re.ASCII,
+_PLAIN_ORIGIN = re.compile(
+    rf"https?://(?=[^/]{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*(?::(?!(?:80|443)\Z)[1-9]\d{{1,3}})?", re.ASCII
 )
+_PLAIN_REST = re.compile(r"/[\w\-~!$&'()*+,;=:@/?.]*", re.ASCII)
+_plain_origins: set[str] = set()
+_REMEMBERED = 4_096
 
 _PATH_SAFE = "/-._~!$&'()*+,;=:@%[]"
 _QUERY_SAFE = _PATH_SAFE + "?"
@@ -49,7 +51,19 @@ MASK = "***"
 
 def is_normal(text: str) -> bool:
     """Whether a URL is plainly ready for the wire; False where a closer look is needed."""
-    return _PLAIN.fullmatch(text) is not None and "/." not in text and len(text) <= MAX_LENGTH
+    at = text.find("/", 8)
+    if at < 0 or len(text) > MAX_LENGTH or _PLAIN_REST.fullmatch(text, at) is None or text.find("/.", at) >= 0:
+        return False
+    return text[:at] in _plain_origins or _is_plain_origin(text[:at])
+
+
+def _is_plain_origin(origin: str) -> bool:
+    if _PLAIN_ORIGIN.fullmatch(origin) is None:
+        return False
+    if len(_plain_origins) >= _REMEMBERED:
+        _plain_origins.clear()
+    _plain_origins.add(origin)
+    return True
 
 
 def normalise(text: str) -> tuple[str, str]:
@@ -225,6 +239,9 @@ def mask(text: str) -> str:
         text = _USERINFO.sub(rf"\1{MASK}@", text)
     if "%40" in text:
         text = _ESCAPED_USERINFO.sub(rf"\1{MASK}%40", text)
-    if ("=" in text or "%3" in text) and _SECRET_QUERY.search(text) is not None:
+    start = text.find("?")
+    if start < 0 or "%" in text or ";" in text or "&" in text[:start]:
+        start = 0
+    if ("=" in text or "%3" in text) and _SECRET_QUERY.search(text, start) is not None:
         text = _SECRET_QUERY.sub(rf"\1{MASK}", text)
     return text

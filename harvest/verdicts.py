@@ -30,12 +30,20 @@ def outcome(
         Now, in seconds since 1970-01-01 UTC.
     """
     shown = urls.mask(last.url)
-    out = Outcome(first.row, shown if first is last else urls.mask(first.url))
-    out.attempts, out.elapsed, out.waited, out.fetched_at = attempts, attempt.elapsed, waited, at
-    if attempt.status:
-        out.status_code = attempt.status
-        out.headers = _shown(attempt.headers, options.secret_headers)
-        out.response_url = shown
+    asked = shown if first is last else urls.mask(first.url)
+    status = attempt.status
+    headers, answered = (_shown(attempt.headers, options.secret_headers), shown) if status else (None, None)
+    out = Outcome(
+        first.row,
+        asked,
+        status_code=status or None,
+        headers=headers,
+        response_url=answered,
+        attempts=attempts,
+        elapsed=attempt.elapsed,
+        waited=waited,
+        fetched_at=at,
+    )
     if attempt.error is None:
         _read(out, attempt, options)
     else:

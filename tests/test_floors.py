@@ -22,11 +22,14 @@ FLOORS = [
     ["retries", "redirects", "pacing", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner"],
     ["coroutines"],
     ["inputs", "frames", "turns", "jobs", "memory"],
+    ["deadlines"],
     ["scheduler"],
     ["drive", "assembly"],
     ["engines.names"],
     ["engines.watch", "engines.guard", "engines.causes", "engines.clients", "engines.hush"],
+    ["engines.shards"],
     ["engines.handles", "engines.striped"],
+    ["engines.trust"],
     ["engines.curl", "engines.httpx"],
     ["engines"],
     ["harvests"],
@@ -39,7 +42,7 @@ FLOORS = [
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ROOT = Path(harvest.__file__).parent
 ONLY_IN = {
-    "pycurl": {"engines.curl", "engines.handles"},
+    "pycurl": {"engines.curl", "engines.handles", "engines.shards", "engines.trust"},
     "httpx": {"engines.httpx", "engines.striped"},
     "httpcore": {"engines.guard"},
 }

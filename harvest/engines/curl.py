@@ -2,19 +2,14 @@
 
 Waiting is done by epoll, and each socket that is ready gets its `socket_action`. (One `perform` for all
 would do, but for a connection that it opens in place of a lost one it names no socket to wait for.)
-
-libcurl (8.23) looks for a rest behind an answer only on connections that were idle for a second, so a
-server that sends more than it announced would have the rest read as the answer to the next request.
-Such a server is found out here by what stirs on its idle sockets, and gets a fresh connection each time.
-In TLS the rest may wait unseen in OpenSSL's memory, and is disowned when it is read as an answer: nothing was
-received for it, or the true answer is left on the socket.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import pycurl
 
@@ -22,7 +17,8 @@ from harvest import heads, urls
 from harvest.calls import Call
 from harvest.engines.handles import Handle
 from harvest.engines.names import Names
-from harvest.engines.watch import bytes_received, holds_answer, open_watch
+from harvest.engines.shards import Shards
+from harvest.engines.trust import Trust
 from harvest.errors import ErrorKind
 from harvest.options import Options
 from harvest.outcomes import Attempt
@@ -55,55 +51,42 @@ _GARBLED = (pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY)
 _BROKEN_HANDSHAKE = ("reset", "syscall", "unexpected eof", "broken pipe")
 
 
-class _Kept(NamedTuple):
-    """A connection that may be used again, after its last exchange."""
-
-    peer: str
-    row: int
-    secure: bool
-    received: int
-    first: bool
-
-
 class CurlEngine:
     """Exchanges over libcurl; see `harvest.drive.Engine`."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._proxy_for = chooser(options.proxy)
-        self._free: list[Handle] = []
+        self._shards = Shards(options.concurrency, together=options.http2)
+        self._free: OrderedDict[str, list[Handle]] = OrderedDict()
+        self._handles = 0
         self._active: dict[Any, Handle] = {}
+        self._trust = Trust()
         self._names = Names()
         self._doubtful: list[tuple[Call, Attempt]] = []
         self._resolving = False
-        self._kept: dict[int, _Kept] = {}
-        self._distrusted: set[str] = set()
-        self._stale: set[int] = set()
-        self._due: float | None = None
         self._look = 0.0
-        self._watch = open_watch()
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, max(64, options.concurrency))
 
     # -- the four verbs
 
     def start(self, call: Call) -> None:
         """Begin an exchange."""
-        handle = self._free.pop() if self._free else Handle(self._options)
-        handle.set_up(call, self._proxy_for(call.url), monotonic())
-        if (self._stale or self._distrusted) and self._wants_fresh(handle):
+        proxy = self._proxy_for(call.url)
+        peer = proxy or urls.origin(call.url)
+        handle = self._handle(peer)
+        handle.set_up(call, peer, proxy, monotonic())
+        self._shards.wary = self._shards.wary or handle.secure
+        if self._trust.wants_fresh(handle):
             handle.want_fresh()
         self._active[handle.curl] = handle
-        self._multi.add_handle(handle.curl)
+        handle.shard.add(handle.curl)
 
     def wait(self, seconds: float) -> list[tuple[Call, Attempt]]:
         """The exchanges that ended, waiting for the first of them as long as this."""
         end = monotonic() + seconds
         while True:
-            self._turn(end)
-            ended = self._settled(self._disown(self._ended())) + self._stalled()
+            self._shards.turn(min(end, monotonic() + _ASK_AGAIN) if self._doubtful else end)
+            ended = self._ended() + self._stalled()
             if ended or monotonic() >= end:
                 return ended
 
@@ -116,56 +99,78 @@ class CurlEngine:
     def close(self) -> None:
         """Close every connection."""
         self.abort()
-        for handle in self._free:
-            handle.curl.close()
+        for handles in self._free.values():
+            for handle in handles:
+                handle.curl.close()
         self._free.clear()
         if self._resolving:  # libcurl waits for its resolver's threads, and nobody else should
-            threading.Thread(target=self._multi.close, name="harvest-close", daemon=True).start()
+            threading.Thread(target=self._shards.close, name="harvest-close", daemon=True).start()
         else:
-            self._multi.close()
-        self._watch.close()
+            self._shards.close()
+        self._shards.forget()
 
-    # -- the loop
+    # -- handles
 
-    def _on_socket(self, what: int, fd: int, multi: object, data: object) -> None:
-        self._watch.change(what, fd)
+    def _handle(self, peer: str) -> Handle:
+        """A free handle, best the last one that dealt with this server: its shard has a connection to it."""
+        free = self._free.get(peer)
+        if free:
+            return free.pop()
+        if self._handles < self._options.concurrency or self._handles <= len(self._active):
+            self._handles += 1
+            return Handle(self._options, self._shards.choose())
+        other, free = self._free.popitem(last=False)
+        while not free:
+            other, free = self._free.popitem(last=False)
+        handle = free.pop()
+        if free:
+            self._free[other] = free
+        return handle
 
-    def _on_timer(self, milliseconds: int) -> None:
-        self._due = None if milliseconds < 0 else monotonic() + milliseconds / 1_000
+    def _release(self, handle: Handle) -> None:
+        if not handle.lines and not handle.curl.getinfo(pycurl.NAMELOOKUP_TIME):
+            self._resolving = self._resolving or not handle.curl.getinfo(pycurl.PRIMARY_IP)
+        self._trust.keep(handle)
+        handle.shard.remove(handle.curl)
+        del self._active[handle.curl]
+        handle.renew()
+        free = self._free.get(handle.peer)
+        if free is None:
+            self._free[handle.peer] = [handle]
+        else:
+            free.append(handle)
 
-    def _turn(self, end: float) -> None:
-        """Let libcurl do what is due, then wait for sockets and let it do the rest."""
-        now = monotonic()
-        if self._due is not None and self._due <= now:
-            self._due = None
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        until = end if self._due is None else min(end, self._due)
-        if self._doubtful:
-            until = min(until, now + _ASK_AGAIN)
-        ready = self._watch.poll(max(0.0, until - monotonic()))
-        for fd, what in ready:
-            self._multi.socket_action(fd, what)
+    # -- what ended
 
     def _ended(self) -> list[tuple[Call, Attempt]]:
         ended = []
-        left = 1
-        while left:
-            left, good, bad = self._multi.info_read()
+        failed = []
+        for good, bad in self._shards.ended():
             for curl in good:
                 handle = self._active[curl]
-                ended.append((handle.call, _foul(_answer(handle)) if self._is_rest(handle) else _answer(handle)))
+                attempt = _answer(handle)
+                ended.append(
+                    (handle.call, self._foul(handle.call, attempt) if self._trust.is_rest(handle) else attempt)
+                )
                 self._release(handle)
             for curl, code, message in bad:
                 handle = self._active[curl]
-                ended.append((handle.call, self._failure(handle, code, message)))
+                failed.append((handle.call, self._failure(handle, code, message)))
                 self._release(handle)
-        return ended
+        if self._doubtful or failed:
+            ended += self._settled(failed)
+        return self._owned(ended)
 
-    def _settled(self, ended: list[tuple[Call, Attempt]]) -> list[tuple[Call, Attempt]]:
-        """The exchanges that ended; those over a name only once it is known whether the name exists."""
-        if not self._doubtful and all(attempt.error is not ErrorKind.DNS for _, attempt in ended):
+    def _owned(self, ended: list[tuple[Call, Attempt]]) -> list[tuple[Call, Attempt]]:
+        """The exchanges that ended, without the answers of those who sent more than they announced."""
+        disowned = self._trust.disowned(self._shards.stirred())
+        if not disowned:
             return ended
-        pending, self._doubtful = self._doubtful + ended, []
+        return [(call, self._foul(call, attempt) if call.row in disowned else attempt) for call, attempt in ended]
+
+    def _settled(self, failed: list[tuple[Call, Attempt]]) -> list[tuple[Call, Attempt]]:
+        """The exchanges that failed; those over a name only once it is known whether the name exists."""
+        pending, self._doubtful = self._doubtful + failed, []
         out = []
         for call, attempt in pending:
             unknown = self._names.is_unknown(urls.name_of(call.url)) if attempt.error is ErrorKind.DNS else False
@@ -191,50 +196,6 @@ class CurlEngine:
         self._release(handle)
         return handle.call, attempt
 
-    # -- whom to trust with what
-
-    def _disown(self, ended: list[tuple[Call, Attempt]]) -> list[tuple[Call, Attempt]]:
-        """Distrust those who sent more than they announced; in TLS not even the last answer is theirs."""
-        for fd in self._watch.stirred():
-            kept = self._kept.get(fd)
-            if kept and holds_answer(fd, kept.secure):
-                self._distrusted.add(kept.peer)
-                if kept.secure and not kept.first:
-                    ended = [(call, _foul(attempt) if call.row == kept.row else attempt) for call, attempt in ended]
-        self._stale.update(call.row for call, attempt in ended if attempt.stale)
-        return ended
-
-    def _is_rest(self, handle: Handle) -> bool:
-        """Whether nothing was received for this answer, in TLS, so that it must be the rest of another one."""
-        if not handle.call.url.startswith("https:") or handle.curl.getinfo(pycurl.NUM_CONNECTS):
-            return False
-        fd = handle.curl.getinfo(pycurl.ACTIVESOCKET)
-        kept = self._kept.get(fd)
-        if kept is None or not 0 < kept.received == bytes_received(fd):
-            return False
-        self._distrusted.add(kept.peer)
-        return True
-
-    def _wants_fresh(self, handle: Handle) -> bool:
-        """Whether a kept connection would not do: the last one was lost, or they are poisoned."""
-        stale = handle.call.row in self._stale
-        self._stale.discard(handle.call.row)
-        return stale or _peer(handle) in self._distrusted
-
-    def _release(self, handle: Handle) -> None:
-        fd = handle.curl.getinfo(pycurl.ACTIVESOCKET)
-        if not handle.lines and not handle.curl.getinfo(pycurl.NAMELOOKUP_TIME):
-            self._resolving = self._resolving or not handle.curl.getinfo(pycurl.PRIMARY_IP)
-        self._kept.pop(fd, None)
-        if handle.curl.getinfo(pycurl.INFO_HTTP_VERSION) <= pycurl.CURL_HTTP_VERSION_1_1:  # HTTP/2 tells them apart
-            secure, first = handle.call.url.startswith("https:"), handle.curl.getinfo(pycurl.NUM_CONNECTS) > 0
-            received = bytes_received(fd) if secure else 0
-            self._kept[fd] = _Kept(_peer(handle), handle.call.row, secure, received, first)
-        self._multi.remove_handle(handle.curl)
-        del self._active[handle.curl]
-        handle.renew()
-        self._free.append(handle)
-
     # -- failures
 
     def _failure(self, handle: Handle, code: int, message: str) -> Attempt:
@@ -253,7 +214,10 @@ class CurlEngine:
         kept = curl.getinfo(pycurl.NUM_CONNECTS) == 0
         unanswered = kept and kind is ErrorKind.PROTOCOL and not handle.lines
         if unanswered and code in _GARBLED:
-            self._distrusted.add(_peer(handle))
+            self._trust.distrust(handle.peer)
+        stale = unanswered or code == pycurl.E_SEND_FAIL_REWIND
+        if stale:
+            self._trust.lost(handle.call.row)
         return Attempt(
             status,
             headers,
@@ -261,8 +225,14 @@ class CurlEngine:
             error=kind,
             detail=message,
             unsent=curl.getinfo(pycurl.REQUEST_SIZE) == 0 or (code == pycurl.E_SEND_FAIL_REWIND and not kept),
-            stale=unanswered or code == pycurl.E_SEND_FAIL_REWIND,
+            stale=stale,
         )
+
+    def _foul(self, call: Call, attempt: Attempt) -> Attempt:
+        """An answer that cannot be trusted, because it may be the rest of another one."""
+        self._trust.lost(call.row)
+        detail = "the server sends more than it announced, so that this answer may be another row's"
+        return Attempt(elapsed=attempt.elapsed, error=ErrorKind.PROTOCOL, detail=detail, stale=True)
 
 
 def _kind(code: int, message: str) -> ErrorKind:
@@ -285,22 +255,11 @@ def _has_stalled(handle: Handle, idle: float, now: float) -> bool:
     return now - handle.moved >= idle
 
 
-def _peer(handle: Handle) -> str:
-    """Whom a connection of this exchange leads to."""
-    return handle.proxy or urls.origin(handle.call.url)
-
-
 def _head(handle: Handle) -> tuple[int, dict[str, str]]:
     """Status and headers of an answer, if its head came whole."""
     status = handle.curl.getinfo(pycurl.RESPONSE_CODE)
     headers = heads.parse(handle.lines)
     return (status, headers) if status >= 200 and heads.is_whole(handle.lines) else (0, {})
-
-
-def _foul(attempt: Attempt) -> Attempt:
-    """An answer that cannot be trusted, because it may be the rest of another one."""
-    detail = "the server sends more than it announced, so that this answer may be another row's"
-    return Attempt(elapsed=attempt.elapsed, error=ErrorKind.PROTOCOL, detail=detail, stale=True)
 
 
 def _answer(handle: Handle) -> Attempt:

@@ -11,6 +11,7 @@ import pycurl
 
 from harvest import addresses
 from harvest.calls import Call
+from harvest.engines.shards import Shard
 from harvest.options import Options
 from harvest.policies import IDEMPOTENT_METHODS
 
@@ -21,28 +22,33 @@ class Handle:
     """One reusable libcurl handle, and where its answer collects."""
 
     __slots__ = (
-        *("_options", "began", "blocked", "call", "chunks", "curl", "headers", "lines", "moved", "progress"),
-        *("proxy", "special"),
+        *("_options", "began", "blocked", "call", "chunks", "curl", "headers", "http2", "lines", "moved", "peer"),
+        *("progress", "proxy", "secure", "shard", "special"),
     )
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, shard: Shard) -> None:
         self._options = options
+        self.http2 = options.http2
+        self.shard = shard
         self.curl = pycurl.Curl()
         self.lines: list[bytes] = []
         self.chunks: list[bytes] = []
         self.call: Call
         self.headers: object
         self.proxy: str | None
+        self.peer = ""
+        self.secure = False
         self.special: bool
         self.blocked: bool
         self.progress: tuple[int, ...] = ()
         self.began = self.moved = 0.0
         self.prepare()
 
-    def set_up(self, call: Call, proxy: str | None, now: float) -> None:
-        """Make ready for one exchange; most differ by their URL alone."""
+    def set_up(self, call: Call, peer: str, proxy: str | None, now: float) -> None:
+        """Make ready for one exchange with a server or proxy (`peer`); most differ by their URL alone."""
         set_ = self.curl.setopt
-        self.call, self.progress, self.began = call, (), now
+        self.call, self.peer, self.began, self.progress = call, peer, now, ()
+        self.secure = call.url.startswith("https:")
         set_(pycurl.URL, call.url)
         if call.headers is not self.headers:
             set_(pycurl.HTTPHEADER, [_line(*pair) for pair in call.pairs] + [b"Expect:"])

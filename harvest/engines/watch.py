@@ -11,6 +11,7 @@ import select
 import selectors
 import socket
 import sys
+from operator import itemgetter
 from typing import Protocol
 
 IN, OUT, REMOVE = 1, 2, 4  # libcurl's CURL_POLL_IN, _OUT, _REMOVE; also CURL_CSELECT_IN, _OUT
@@ -79,6 +80,7 @@ class EpollWatch:
         self._idle: set[int] = set()
         self._known: set[int] = set()
         self._stirred: list[int] = []
+        self._masks = [_mask(events) for events in range(32)]
 
     def change(self, what: int, fd: int) -> None:
         """See `Watch`. A closed socket leaves epoll by itself, and its number may come back."""
@@ -98,16 +100,21 @@ class EpollWatch:
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         """See `Watch`."""
-        ready = []
-        for fd, events in self._epoll.poll(seconds, 1_024):
-            if fd in self._idle:
-                self._idle.discard(fd)
-                self._known.discard(fd)
-                self._epoll.unregister(fd)
-                self._stirred.append(fd)
-            else:
-                ready.append((fd, self._mask(events)))
-        return ready
+        ready = self._epoll.poll(seconds, 1_024)
+        if not self._idle.isdisjoint(map(itemgetter(0), ready)):
+            ready = [(fd, events) for fd, events in ready if not self._is_idle(fd)]
+        masks = self._masks
+        return [(fd, masks[events & 31]) for fd, events in ready]
+
+    def _is_idle(self, fd: int) -> bool:
+        """Whether nobody reads from a socket; if so, something stirred on it and it is let go."""
+        if fd not in self._idle:
+            return False
+        self._idle.discard(fd)
+        self._known.discard(fd)
+        self._epoll.unregister(fd)
+        self._stirred.append(fd)
+        return True
 
     def stirred(self) -> list[int]:
         """See `Watch`."""
@@ -116,17 +123,18 @@ class EpollWatch:
         out, self._stirred = self._stirred, []
         return out
 
-    @staticmethod
-    def _mask(events: int) -> int:
-        return (
-            (IN if events & select.EPOLLIN else 0)
-            | (OUT if events & select.EPOLLOUT else 0)
-            | (ERROR if events & (select.EPOLLERR | select.EPOLLHUP) else 0)
-        )
-
     def close(self) -> None:
         """See `Watch`."""
         self._epoll.close()
+
+
+def _mask(events: int) -> int:
+    """What epoll says, in libcurl's words."""
+    return (
+        (IN if events & select.EPOLLIN else 0)
+        | (OUT if events & select.EPOLLOUT else 0)
+        | (ERROR if events & (select.EPOLLERR | select.EPOLLHUP) else 0)
+    )
 
 
 class SelectorWatch:

@@ -3,58 +3,100 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import resource
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
-from .contenders import CONTENDERS, Contender
+from .arguments import parser
+from .contenders import CONTENDERS
 from .cores import Cores, machine, share_out
-from .rounds import Rounds, play, prepare
-from .scenes import SCENES, Scene
-from .server import Missing, Nginx, find, serving
+from .missing import Missing
+from .record import Record
+from .rounds import Rounds
+from .runs import play, prepare
+from .scene import Scene
+from .scenes import SCENES
+from .server import Nginx, find, serving
 from .table import table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when all went well, 1 when a contender was refused, 2 when the server is missing."""
-    options = _parser().parse_args(arguments)
-    _allow_many_sockets()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    """0 when all went well, 1 when a contender was refused, 2 when something that is needed is missing.
+
+    A target that was missed is no failure.
+    """
+    options = parser().parse_args(arguments)
     try:
-        return int(_run(options, find(), share_out()))
+        _check_picture(options)
+        record = _shown(options) if options.files else _measured(options)
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 2
+    return int(any(rounds.failed for rounds in record.tables))
 
 
-def _run(options: argparse.Namespace, nginx: Nginx, cores: Cores) -> bool:
-    """Print a table for each scene and concurrency; true if a contender was refused."""
-    print(_heading(options.only, nginx, cores), flush=True)
-    failed = False
-    for name in options.scenes or SCENES:
-        for rounds in _scene(SCENES[name], options, nginx, cores):
+def _shown(options: argparse.Namespace) -> Record:
+    """What was measured before, in tables and as a picture."""
+    record = Record.read(options.files)
+    chosen = [rounds for rounds in record.tables if rounds.scene.name in (options.scenes or SCENES)]
+    print("\n\n".join([record.heading, *map(table, chosen)]))
+    _draw(record, options)
+    return record
+
+
+def _measured(options: argparse.Namespace) -> Record:
+    """Run the scenes, with a table for each concurrency; what was measured is saved after each."""
+    scenes = [SCENES[name] for name in options.scenes or SCENES]
+    scenes = [scene for scene in scenes if set(scene.contenders) & set(options.only)]
+    nginx = find() if any(scene.server for scene in scenes) else None
+    cores = share_out()
+    record = Record(_heading(scenes, options.only, nginx, cores))
+    print(record.heading, flush=True)
+    for scene in scenes:
+        for rounds in _scene(scene, options, nginx, cores):
             print(f"\n{table(rounds)}", flush=True)
-            failed |= rounds.failed
-    return failed
+            record.tables.append(rounds)
+            if options.json:
+                record.write(options.json)
+    _draw(record, options)
+    return record
 
 
-def _scene(scene: Scene, options: argparse.Namespace, nginx: Nginx, cores: Cores) -> Iterator[Rounds]:
-    rows = options.rows or scene.rows
-    with serving(scene, nginx, cores.server) as server:
+def _scene(scene: Scene, options: argparse.Namespace, nginx: Nginx | None, cores: Cores) -> Iterator[Rounds]:
+    rows = options.rows if options.rows and scene.rows > 1 else scene.rows
+    repeats = options.repeats or scene.repeats
+    with serving(scene, nginx, cores.server) if scene.server and nginx else nullcontext() as server:
         for concurrency in options.concurrency or scene.concurrencies:
-            rounds = prepare(scene, options.only, concurrency=concurrency, rows=rows, repeats=options.repeats)
+            rounds = prepare(scene, options.only, concurrency=concurrency, rows=rows, repeats=repeats)
             play(rounds, server, cores.client, _say)
             yield rounds
+
+
+def _draw(record: Record, options: argparse.Namespace) -> None:
+    if options.picture:
+        from .picture import draw
+
+        draw(record, options.picture)
+
+
+def _check_picture(options: argparse.Namespace) -> None:
+    if options.picture and importlib.util.find_spec("matplotlib") is None:
+        raise Missing("matplotlib is not installed, so there can be no picture: pip install matplotlib")
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _heading(contenders: list[Contender], nginx: Nginx, cores: Cores) -> str:
-    versions = (f"{each.name} {each.version()}".strip() for each in contenders if not each.missing())
-    return f"{machine()}; nginx {nginx.version}; {cores.label}\n{', '.join(versions)}"
+def _heading(scenes: list[Scene], chosen: Sequence[str], nginx: Nginx | None, cores: Cores) -> str:
+    names = [name for scene in scenes for name in scene.contenders if name in chosen]
+    contenders = [CONTENDERS[name] for name in dict.fromkeys(names)]
+    software = dict.fromkeys(each.software for each in contenders if not each.missing())
+    served = f"nginx {nginx.version}; " if nginx else ""
+    return f"{machine()}; {served}{cores.label}\n{', '.join(software)}"
 
 
 def _allow_many_sockets() -> None:
@@ -63,40 +105,7 @@ def _allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _parser() -> argparse.ArgumentParser:
-    about = "harvest and its peers on the same work, side by side"
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=about)
-    add, everyone = parser.add_argument, list(CONTENDERS.values())
-    add("scenes", nargs="*", metavar="scene", type=_scene_name, help=f"of {', '.join(SCENES)} (default: all)")
-    add("--rows", type=_count, help="requests a run (default: as the scene says)")
-    add("--repeats", type=_count, default=5, help="runs of each contender (default: %(default)s)")
-    add("--concurrency", type=_counts, help="requests in flight, several with commas (default: as the scene says)")
-    add("--only", type=_contenders, default=everyone, help=f"with commas, of {', '.join(CONTENDERS)} (default: all)")
-    return parser
-
-
-def _scene_name(name: str) -> str:
-    if name not in SCENES:
-        raise argparse.ArgumentTypeError(f"no scene {name!r}; there are: {', '.join(SCENES)}")
-    return name
-
-
-def _contenders(names: str) -> list[Contender]:
-    unknown = [name for name in names.split(",") if name not in CONTENDERS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no contender {', '.join(unknown)}; there are: {', '.join(CONTENDERS)}")
-    return [CONTENDERS[name] for name in names.split(",")]
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    return tuple(_count(part) for part in text.split(","))
-
-
 if __name__ == "__main__":
+    _allow_many_sockets()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

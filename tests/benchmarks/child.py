@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from .contenders import CONTENDERS
 from .cores import pin
-from .readings import Reading, Refused, Work
+from .readings import Reading, Refused
 from .scenes import SCENES
 
 
@@ -19,7 +19,9 @@ class Order:
 
     contender: str
     scene: str
+    variant: str
     port: int
+    folder: str
     rows: int
     concurrency: int
     core: int | None
@@ -28,8 +30,8 @@ class Order:
 def carry_out(order: Order) -> Reading:
     """Pin first: libraries size their thread pools by the cores they see."""
     pin(order.core)
-    scene = SCENES[order.scene]
-    work = Work(urls=scene.addresses(order.port, order.rows), concurrency=order.concurrency, body=scene.body)
+    scene = SCENES[order.scene].changed(order.variant)
+    work = scene.work(port=order.port, folder=order.folder, rows=order.rows, concurrency=order.concurrency)
     return CONTENDERS[order.contender].measure(work)
 
 

@@ -6,12 +6,14 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-Answer = tuple[int, str | bytes]
+Answer = tuple[int, Any]
+"""Status and body of a row; the body is text, or bytes of some kind."""
 Answers = Callable[[], Iterable[Answer]]
-Fetch = Callable[[list[str], int], Answers]
 
 
 class Refused(Exception):
@@ -20,11 +22,32 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a contender is given."""
+    """What a contender is given.
 
-    urls: list[str]
+    `url` gives the address of a row. `binary` says that bodies are wanted as bytes; `ca` is the file of the
+    authority that signed the server's certificate, where there is one.
+    """
+
+    url: Callable[[int], str]
+    rows: int
     concurrency: int
     body: bytes
+    binary: bool = False
+    http2: bool = False
+    ca: str = ""
+
+    @cached_property
+    def urls(self) -> list[str]:
+        """The addresses of all rows."""
+        return [self.url(row) for row in range(self.rows)]
+
+    @property
+    def warm_up(self) -> Work:
+        """One row of it."""
+        return replace(self, rows=1)
+
+
+Fetch = Callable[[Work], Answers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +55,16 @@ class Reading:
     """What a run cost.
 
     `start_mb` is the process before the work, imports and warm-up included. A program that is no Python has no
-    figures of memory: they would be those of the process that started it.
+    figures of memory: they would be those of the process that started it. `trace` is how the memory grew above
+    the start, as pairs of rows done and megabytes, where that was watched.
     """
 
     seconds: float
     cpu: float
     rows: int
-    peak_mb: float | None
-    start_mb: float | None
+    peak_mb: float | None = None
+    start_mb: float | None = None
+    trace: tuple[tuple[int, float], ...] = ()
 
     @property
     def rate(self) -> float:
@@ -56,33 +81,48 @@ class Reading:
         """What the work itself took, at its peak."""
         return None if self.peak_mb is None or self.start_mb is None else self.peak_mb - self.start_mb
 
+    def grown(self, share: float) -> float | None:
+        """Megabytes above the start when so much of the work was done."""
+        return next((mb for rows, mb in self.trace if rows >= share * self.rows), None)
+
 
 def clocked(fetch: Fetch, work: Work) -> Reading:
     """Time one fetch of all the URLs; look at the answers once the clock has stopped."""
-    fetch(work.urls[:1], work.concurrency)
-    start_mb = _memory("VmRSS")
+    fetch(work.warm_up)
+    count = len(work.urls)  # made now, not within the clock
+    start_mb = memory("VmRSS")
     cpu, clock = time.process_time(), time.perf_counter()
-    answers = fetch(work.urls, work.concurrency)
+    answers = fetch(work)
     seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
-    reading = Reading(seconds=seconds, cpu=cpu, rows=len(work.urls), peak_mb=_memory("VmHWM"), start_mb=start_mb)
-    check(list(answers()), work)
+    reading = Reading(seconds=seconds, cpu=cpu, rows=count, peak_mb=memory("VmHWM"), start_mb=start_mb)
+    check(answers(), work)
     return reading
 
 
-def check(answers: list[Answer], work: Work) -> None:
+def check(answers: Iterable[Answer], work: Work) -> None:
     """Every row answered, with 200 and the body that was served."""
-    if len(answers) != len(work.urls):
-        raise Refused(f"{len(answers):,} answers to {len(work.urls):,} requests")
-    others = Counter(str(status) for status, _ in answers if status != 200)
-    if others:
-        raise Refused(f"answers other than 200: {dict(others)}")
     text = work.body.decode("utf-8", "replace")
-    wrong = sum(body != (text if isinstance(body, str) else work.body) for _, body in answers)
+    statuses: Counter[str] = Counter()
+    wrong = 0
+    for status, body in answers:
+        statuses[str(status)] += 1
+        wrong += body != text if isinstance(body, str) else not _holds(body, work.body)
+    if statuses.total() != work.rows:
+        raise Refused(f"{statuses.total():,} answers to {work.rows:,} requests")
+    if others := {status: count for status, count in statuses.items() if status != "200"}:
+        raise Refused(f"answers other than 200: {others}")
     if wrong:
         raise Refused(f"{wrong:,} bodies are not the one served")
 
 
-def _memory(key: str) -> float:
+def _holds(body: Any, served: bytes) -> bool:
+    try:
+        return memoryview(body) == served
+    except TypeError:  # no bytes at all, such as a missing value
+        return False
+
+
+def memory(key: str) -> float:
     """Megabytes now (`VmRSS`) or at most (`VmHWM`); where there is no /proc, the most so far."""
     status = Path("/proc/self/status")
     if not status.exists():

@@ -1,23 +1,15 @@
-"""The rounds of one scene at one concurrency: every contender once, then all of them again."""
+"""The rounds of one scene at one concurrency, and the figures that are taken within a round."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from .child import Order
-from .contenders import Contender
 from .readings import Reading
-from .scenes import Scene
-from .server import Server
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 600.0
+if TYPE_CHECKING:
+    from .contenders import Contender
+    from .scene import Scene
 
 
 @dataclass
@@ -26,9 +18,25 @@ class Column:
 
     contender: Contender
     rows: int
+    variant: str = ""
     out: str = ""
     failed: bool = False
     readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The contender's, with the variant's."""
+        return f"{self.contender.name}, {self.variant}" if self.variant else self.contender.name
+
+    @property
+    def ran(self) -> bool:
+        """Whether there is something to show."""
+        return not self.out and bool(self.readings)
+
+    @property
+    def rates(self) -> list[float]:
+        """Requests a second, round by round."""
+        return [reading.rate for reading in self.readings]
 
     def refuse(self, reason: str) -> None:
         """Out for the rest, and its figures with it."""
@@ -51,56 +59,42 @@ class Rounds:
         """Whether a contender was refused. One that is not installed is no failure."""
         return any(column.failed for column in self.columns)
 
+    @property
+    def hero(self) -> str:
+        """The one that the others are compared with."""
+        return self.scene.contenders[0]
 
-def prepare(scene: Scene, contenders: list[Contender], *, concurrency: int, rows: int, repeats: int) -> Rounds:
-    """The rounds to play, with the missing already named."""
-    columns = [Column(each, each.rows(rows), out=each.missing()) for each in contenders]
-    return Rounds(scene=scene, concurrency=concurrency, rows=rows, repeats=repeats, columns=columns)
+    def column(self, name: str) -> Column | None:
+        """The column of this name, if it ran."""
+        return next((column for column in self.columns if column.name == name and column.ran), None)
 
+    def readings(self, name: str) -> list[Reading]:
+        """The readings of this column, round by round; none if it did not run."""
+        column = self.column(name)
+        return column.readings if column else []
 
-def play(rounds: Rounds, server: Server, core: int | None, say: Callable[[str], None]) -> None:
-    """Interleave the runs."""
-    for turn in range(1, rounds.repeats + 1):
-        for column in rounds.columns:
-            if not column.out:
-                title = f"{rounds.scene.name}, concurrency {rounds.concurrency}"
-                say(f"{title}, round {turn} of {rounds.repeats}: {column.contender.name}")
-                _run(column, rounds, server, core)
+    def ratios(self, name: str, *others: str) -> list[float]:
+        """This one's rate over that of the fastest of the others, round by round; empty if it cannot be told."""
+        rivals = [column.rates for other in others if (column := self.column(other))]
+        ours = self.column(name)
+        if ours is None or not rivals:
+            return []
+        return [rate / max(best) for rate, *best in zip(ours.rates, *rivals, strict=True)]
 
+    def of_ideal(self, name: str) -> list[float]:
+        """This one's rate over the best there could be, round by round."""
+        column = self.column(name)
+        if column is None or self.scene.ideal is None:
+            return []
+        ideal = self.scene.ideal(column.rows, self.concurrency)
+        return [rate / ideal for rate in column.rates]
 
-def _run(column: Column, rounds: Rounds, server: Server, core: int | None) -> None:
-    order = Order(
-        contender=column.contender.name,
-        scene=rounds.scene.name,
-        port=server.port,
-        rows=column.rows,
-        concurrency=rounds.concurrency,
-        core=core,
-    )
-    before = server.served()
-    answer = _ask(order)
-    served = server.served() - before
-    if "refused" in answer:
-        column.refuse(answer["refused"])
-    elif served < answer["rows"]:
-        column.refuse(f"the server saw {served:,} requests for {answer['rows']:,} rows")
-    else:
-        column.readings.append(Reading(**answer))
+    def of_bodies(self, name: str) -> list[float]:
+        """This one's peak of memory above the start, over the bytes of all bodies, round by round."""
+        known = ((reading.above_start_mb, reading.rows) for reading in self.readings(name))
+        return [mb * 2**20 / len(self.scene.body) / rows for mb, rows in known if mb is not None]
 
-
-def _ask(order: Order) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.benchmarks.child", json.dumps(asdict(order))]
-    try:
-        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        return {"refused": f"not done within {PATIENCE:g} s"}
-    if run.returncode:
-        return {"refused": _last_words(run)}
-    answer: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
-    return answer
-
-
-def _last_words(run: subprocess.CompletedProcess[str]) -> str:
-    """The exception's line: the last one that belongs to no frame."""
-    lines = [line for line in run.stderr.splitlines() if line.strip() and not line.startswith(" ")]
-    return f"exit code {run.returncode}, {lines[-1]}" if lines else f"exit code {run.returncode}"
+    def beyond(self, name: str, other: str) -> list[float]:
+        """How many seconds longer this one took, round by round."""
+        ours, theirs = self.readings(name), self.readings(other)
+        return [first.seconds - second.seconds for first, second in zip(ours, theirs, strict=False)]

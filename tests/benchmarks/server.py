@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cores import pin
-from .scenes import Scene
+from .missing import Missing
+from .scene import Scene
 
 ECHO = "ngx_http_echo_module.so"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -32,14 +33,14 @@ http {{
     access_log off;
     sendfile on;
     tcp_nodelay on;
-    default_type application/json;
+    default_type {media};
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
     open_file_cache max=64 inactive=1h;
     open_file_cache_valid 1h;
     {temporary}
     server {{
-        listen 127.0.0.1:{port} backlog=4096 {listen};
+        {listens}
         root {folder};
         {directives}
     }}
@@ -49,10 +50,6 @@ http {{
     }}
 }}
 """
-
-
-class Missing(Exception):
-    """Something that the benchmarks need is not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,11 @@ class Nginx:
 
 @dataclass(frozen=True)
 class Server:
-    """A running nginx."""
+    """A running nginx, and the folder of its files."""
 
     port: int
     counter: int
+    folder: str
 
     def served(self) -> int:
         """How many requests it has answered so far."""
@@ -94,7 +92,8 @@ def find() -> Nginx:
 def serving(scene: Scene, nginx: Nginx, core: int | None) -> Iterator[Server]:
     """Start nginx for a scene; stop it, and forget its folder, at the end."""
     with tempfile.TemporaryDirectory(prefix="harvest-benchmarks-") as name:
-        folder, server = Path(name), Server(*_free_ports(2))
+        port, counter = _free_ports(2)
+        folder, server = Path(name), Server(port, counter, name)
         _furnish(folder, scene, nginx, server)
         command = [nginx.binary, "-p", name, "-c", str(folder / "nginx.conf")]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -115,7 +114,8 @@ def _furnish(folder: Path, scene: Scene, nginx: Nginx, server: Server) -> None:
         folder=folder,
         port=server.port,
         counter=server.counter,
-        listen=scene.listen,
+        media=scene.media,
+        listens="\n".join(f"listen {host}:{server.port} backlog=4096 {scene.listen};" for host in scene.listeners),
         directives=scene.directives,
         temporary=" ".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY),
     )

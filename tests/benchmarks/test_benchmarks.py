@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import shutil
 from dataclasses import replace
+from ipaddress import ip_address
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
 
 import pytest
 
 from .__main__ import main
+from .bookkeeping import measure_fake_engine, measure_scheduler
 from .contenders import CONTENDERS, Contender
-from .readings import Answers, Reading, Refused, Work, check, clocked
+from .ideals import LATE, SOON, late, makespan, sliding, tail
+from .imports import measure_import
+from .missing import Missing
+from .readings import Answer, Answers, Reading, Refused, Work, check, clocked
+from .record import Record
 from .rounds import Column, Rounds
-from .scenes import SCENES
+from .runs import prepare
+from .scenes import HOSTS, RUST, SCENES
+from .server import find
 from .table import table
+from .targets import Target, faster
 
-WORK = Work(urls=["http://127.0.0.1/0", "http://127.0.0.1/1"], concurrency=2, body=b"{}")
+WORK = Work(url=lambda row: f"http://host-{row % 10}.test/{row}", rows=2, concurrency=2, body=b"{}")
 ABSENT = Contender(name="absent", module="no_such_module", package="no-such-package", measure=lambda work: reading(1))
 
 
-def reading(rate: float) -> Reading:
+def reading(rate: float, above_start: float = 20) -> Reading:
     """Of 1,000 rows at so many a second."""
-    return Reading(seconds=1_000 / rate, cpu=0.02, rows=1_000, peak_mb=70, start_mb=50)
+    return Reading(seconds=1_000 / rate, cpu=0.02, rows=1_000, peak_mb=50 + above_start, start_mb=50)
 
 
-def rounds(*columns: Column, scene: str = "json") -> Rounds:
+def rounds(*columns: Column, scene: str = "json", concurrency: int = 64) -> Rounds:
     """Two rounds of these."""
-    return Rounds(scene=SCENES[scene], concurrency=64, rows=1_000, repeats=2, columns=list(columns))
+    return Rounds(scene=SCENES[scene], concurrency=concurrency, rows=1_000, repeats=2, columns=list(columns))
 
 
-def column(name: str, *rates: float, rows: int = 1_000) -> Column:
+def column(name: str, *rates: float, rows: int = 1_000, variant: str = "", above_start: float = 20) -> Column:
     """A contender with a rate for each round."""
-    return Column(CONTENDERS[name], rows, readings=[reading(rate) for rate in rates])
+    return Column(CONTENDERS[name], rows, variant, readings=[reading(rate, above_start) for rate in rates])
 
 
 def line(text: str, name: str) -> list[str]:
@@ -38,9 +52,22 @@ def line(text: str, name: str) -> list[str]:
     return next(line for line in text.splitlines() if line.startswith(name)).split()
 
 
+def missing_server() -> str:
+    """Why nothing can be served here; empty if it can."""
+    try:
+        find()
+    except Missing as missing:
+        return str(missing)
+    return ""
+
+
+# -- what counts as done
+
+
 def test_complete_work_is_accepted() -> None:
-    """Bodies may be text or bytes, as each contender gives them."""
+    """Bodies may be text or bytes of any kind, as each contender gives them."""
     check([(200, "{}"), (200, b"{}")], WORK)
+    check([(200, memoryview(b"{}")), (200, bytearray(b"{}"))], WORK)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +76,11 @@ def test_complete_work_is_accepted() -> None:
         ([(200, "{}")], "1 answers to 2 requests"),
         ([(200, "{}"), (503, "{}")], "other than 200: {'503': 1}"),
         ([(200, "{}"), (200, "")], "1 bodies are not the one served"),
+        ([(200, b"{}"), (200, None)], "1 bodies are not the one served"),
     ],
 )
-def test_undone_work_is_refused(answers: list[tuple[int, str | bytes]], reason: str) -> None:
-    """A lost row, another status or another body makes the time worthless."""
+def test_undone_work_is_refused(answers: list[Answer], reason: str) -> None:
+    """A lost row, another status, another body or none makes the time worthless."""
     with pytest.raises(Refused) as refusal:
         check(answers, WORK)
     assert reason in str(refusal.value)
@@ -62,12 +90,24 @@ def test_the_warm_up_is_not_part_of_the_work() -> None:
     """One request goes first, then all of them are timed."""
     seen: list[int] = []
 
-    def fetch(urls: list[str], concurrency: int) -> Answers:
-        seen.append(len(urls))
-        return lambda: [(200, "{}")] * len(urls)
+    def fetch(work: Work) -> Answers:
+        seen.append(len(work.urls))
+        return lambda: [(200, "{}")] * work.rows
 
     assert clocked(fetch, WORK).rows == 2
     assert seen == [1, 2]
+
+
+def test_a_refused_contender_loses_its_figures() -> None:
+    """No ratio is made of the rounds before."""
+    peer = column("aiohttp", 100)
+    peer.refuse("answers other than 200")
+    played = rounds(column("harvest", 100, 100), peer)
+    assert "aiohttp: refused: answers other than 200" in table(played)
+    assert played.failed
+
+
+# -- what is compared
 
 
 def test_a_ratio_is_taken_within_a_round() -> None:
@@ -83,6 +123,138 @@ def test_little_s_law_is_the_ideal_of_the_latency_scene() -> None:
     assert line(text, "harvest")[-1] == "50%"
 
 
+@pytest.mark.parametrize(
+    ("latencies", "slots", "seconds"),
+    [
+        ([1, 1, 1, 1], 2, 2),
+        ([3, 1, 1, 1], 2, 3),  # a slow one holds up its own slot alone
+        ([1, 1, 1, 3], 2, 4),  # the window cannot know what is coming
+        ([1, 2], 5, 2),
+        ([], 5, 0),
+    ],
+)
+def test_the_sliding_window_starts_the_next_in_the_slot_that_is_free_first(
+    latencies: list[float], slots: int, seconds: float
+) -> None:
+    """No window does better with rows in this order, and none waits for a batch."""
+    assert makespan(latencies, slots) == seconds
+
+
+def test_without_a_tail_the_sliding_window_is_little_s_law() -> None:
+    """Equal latencies leave no gap."""
+    assert sliding(lambda row: 0.05)(6_400, 64) == pytest.approx(64 / 0.05)
+
+
+def test_the_tail_is_the_same_in_every_run() -> None:
+    """One of every hundred rows is slow, here early and there late among them, 40 times the median."""
+    slow = [row for row in range(5_000) if late(row)]
+    assert [row // 100 for row in slow] == list(range(50))
+    assert len({row % 100 for row in slow}) > 20
+    assert max(second - first for first, second in pairwise(slow)) > 110
+    assert tail(slow[0]) == LATE == 40 * median(map(tail, range(5_000))) == 40 * SOON
+
+
+def test_each_of_the_hosts_is_on_this_machine() -> None:
+    """2,000 loopback addresses; nobody else's is asked, and nginx listens on no other."""
+    scene = SCENES["hosts"]
+    urls = scene.work(port=80, folder="", rows=20_000, concurrency=256).urls
+    assert {url.split("/")[2].split(":")[0] for url in urls} == set(HOSTS)
+    assert len(set(HOSTS)) == 2_000
+    assert all(ip_address(each).is_loopback for each in scene.listeners)
+    assert {scene.changed("one host").host(row) for row in range(10)} == {"127.0.0.1"}
+
+
+def test_a_variant_runs_beside_its_scene() -> None:
+    """The same contender once more with one host; the table says the ratio of the two within a round."""
+    played = rounds(column("harvest", 90, 40), column("harvest", 100, 50, variant="one host"), scene="hosts")
+    text = table(played)
+    assert line(text, "harvest ")[-2:] == ["0.85", "(0.80–0.90)"]
+    assert "target: ≥ 0.80 × the figure with one host: 0.85 (0.80–0.90), reached" in text
+
+
+def test_a_variant_may_have_fewer_rows_and_fewer_contenders() -> None:
+    """20,000 of the million rows; 10,000 hosts for the scheduler alone."""
+    million = prepare(SCENES["million"], CONTENDERS, concurrency=64, rows=1_000_000, repeats=1)
+    assert [each.rows for each in million.columns] == [1_000_000, 20_000]
+    scheduler = prepare(SCENES["scheduler"], CONTENDERS, concurrency=64, rows=100, repeats=1)
+    assert [each.name for each in scheduler.columns] == ["scheduler", "scheduler, 10,000 hosts", "fake engine alone"]
+
+
+def test_memory_is_held_against_the_bodies() -> None:
+    """1,000 bodies of 1,000,000 bytes in 1,050 MB above the start are 1.1 × the bodies."""
+    text = table(rounds(column("harvest", 9, 9, above_start=1_050), column("curl --parallel", 9, 9), scene="megabyte"))
+    assert line(text, "harvest")[-2:] == ["1.10", "–"]
+    assert "target: ≤ 1.20 × the bodies in memory, at the peak: 1.10 (1.10–1.10), reached" in text
+
+
+def test_growth_is_told_where_it_was_watched() -> None:
+    """The first sample from that share of the rows on."""
+    watched = replace(reading(1), trace=((50, 5.0), (100, 7.0), (1_000, 9.0)))
+    assert (watched.grown(0.1), watched.grown(0.5), watched.grown(1.0)) == (7.0, 9.0, 9.0)
+    assert reading(1).grown(0.5) is None
+
+
+# -- targets
+
+
+def test_the_fastest_peer_is_found_in_each_round() -> None:
+    """One peer is the fastest in the first round, another in the second."""
+    played = rounds(column("harvest", 300, 300), column("wreq", 100, 200), column("daft", 200, 100))
+    judged = faster(("wreq", "daft"), 1.4).judged(played)
+    assert judged == "target: ≥ 1.40 × the fastest of wreq, daft: 1.50 (1.50–1.50), reached"
+
+
+def test_the_median_decides() -> None:
+    """One good round does not reach a target, one bad round does not miss it."""
+    bound = Target(words="", series=lambda rounds: [], bound=1.4)
+    assert bound.reached([1.0, 1.4, 1.4], 1.4)
+    assert not bound.reached([1.3, 1.3, 9.0], 1.4)
+    assert replace(bound, most=True).reached([9.0, 1.3, 1.3], 1.4)
+
+
+def test_a_target_says_whom_it_was_judged_without() -> None:
+    """Beating the peers that happen to be installed is not beating all of them."""
+    text = table(rounds(column("harvest", 150, 150), column("wreq", 100, 100), column("aiohttp", 50, 50)))
+    assert "fastest of wreq, pyreqwest, daft (without pyreqwest, daft): 1.50 (1.50–1.50), reached" in text
+    assert "target: ≥ 4.00 × aiohttp: 3.00 (3.00–3.00), missed" in text
+    assert "target: ≥ 20.00 × httpx (without httpx): not judged" in text
+
+
+def test_another_concurrency_has_no_target() -> None:
+    """The targets of the plain scene are for 64, 256 and 1,000 in flight."""
+    played = [column("harvest", 300, 300), column("wreq", 100, 100)]
+    assert "target" not in table(rounds(*played, concurrency=8))
+    assert "target: ≥ 1.10 × the fastest" in table(rounds(*played, concurrency=1000))
+
+
+def test_every_scene_is_made_of_known_parts() -> None:
+    """Contenders and those whom a target names are there; a name stands for one scene."""
+    for name, scene in SCENES.items():
+        assert scene.name == name
+        assert set(scene.contenders) <= set(CONTENDERS)
+        assert {each for target in scene.targets for each in target.names} <= set(scene.contenders)
+    assert set(RUST) < set(SCENES["json"].contenders)
+
+
+# -- what needs no server
+
+
+def test_the_scheduler_is_measured_alone() -> None:
+    """Every call ends, over several hosts, and so does the empty loop it is held against."""
+    work = replace(WORK, rows=1_000, concurrency=64)
+    assert measure_scheduler(work).rows == measure_fake_engine(work).rows == 1_000
+
+
+def test_an_import_is_clocked_in_a_fresh_interpreter() -> None:
+    """Whatever this process has imported already."""
+    measured = measure_import(replace(WORK, rows=1), "json")
+    assert 0 < measured.cpu < 5
+    assert measured.rows == 1
+
+
+# -- what is told
+
+
 def test_the_missing_are_named_with_what_installs_them() -> None:
     """A peer that is not installed is a note, no failure."""
     played = rounds(column("harvest", 100, 100), Column(ABSENT, 1_000, out=ABSENT.missing()))
@@ -90,19 +262,46 @@ def test_the_missing_are_named_with_what_installs_them() -> None:
     assert not played.failed
 
 
-def test_a_refused_contender_loses_its_figures() -> None:
-    """No ratio is made of the rounds before."""
-    peer = column("aiohttp", 100)
-    peer.refuse("answers other than 200")
-    played = rounds(column("harvest", 100, 100), peer)
-    assert "aiohttp: refused: answers other than 200" in table(played)
-    assert played.failed
-
-
 def test_fewer_rows_are_said_so() -> None:
     """Who is slow gets fewer rows, and the table tells."""
     assert "httpx: 500 rows instead of 1,000" in table(rounds(column("httpx", 10, 10, rows=500)))
     assert replace(ABSENT, most_rows=500).rows(1_000) == 500
+
+
+def test_a_record_brings_the_same_tables_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of several files the later one wins, table by table."""
+    old, new = rounds(column("harvest", 1, 1)), rounds(column("harvest", 300, 300), column("wreq", 100, 100))
+    other = rounds(column("harvest", 90, 40), column("harvest", 100, 50, variant="one host"), scene="hosts")
+    Record("then", [old, other]).write(tmp_path / "old.json")
+    Record("now", [new]).write(tmp_path / "new.json")
+    assert main(["--from", str(tmp_path / "old.json"), "--from", str(tmp_path / "new.json")]) == 0
+    assert capsys.readouterr().out == f"then\nnow\n\n{table(new)}\n\n{table(other)}\n"
+
+
+def test_the_picture_is_a_png(tmp_path: Path) -> None:
+    """Made of a record, without running anything."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install -e '.[bench]')")
+    played = rounds(column("harvest", 300, 310), column("wreq", 100, 90))
+    Record("a machine", [played, replace(played, concurrency=256)]).write(tmp_path / "record.json")
+    assert main(["--from", str(tmp_path / "record.json"), "--picture", str(tmp_path / "picture.png")]) == 0
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+# -- the command line
+
+
+@pytest.mark.skipif(bool(missing_server()), reason=missing_server())
+@pytest.mark.timeout(60)
+def test_it_runs_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A few rows against a real nginx, a frame and a stream, with every reading in the file."""
+    path = tmp_path / "record.json"
+    only = ["--only", "harvest,fetch_iter", "--concurrency", "4", "--rows", "40", "--repeats", "1"]
+    assert main(["json", "million", *only, "--json", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert line(text, "harvest ")[1] == "40"
+    assert line(text, "fetch_iter, 20,000 rows")[3] == "40"
+    stream = json.loads(path.read_text())["tables"][1]["columns"][0]["readings"]
+    assert [len(each["trace"]) for each in stream] == [40]
 
 
 def test_without_nginx_it_says_what_to_install(
@@ -114,9 +313,21 @@ def test_without_nginx_it_says_what_to_install(
     assert "apt-get install nginx" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["--only", "nobody"], ["--rows", "0"], ["--concurrency", "x"]])
+def test_without_matplotlib_nothing_is_run_for_a_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be a pity to find out in the end."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["json", "--picture", "picture.png"]) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nothing"], ["--only", "nobody"], ["--rows", "0"], ["--concurrency", "x"], ["--from", "no such file"]],
+)
 def test_misuse_is_told_before_anything_starts(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Unknown names and numbers below 1 end with a usage message."""
+    """Unknown names, numbers below 1 and files that are not there end with a usage message."""
     with pytest.raises(SystemExit):
         main(arguments)
     assert "error: argument" in capsys.readouterr().err

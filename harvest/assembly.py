@@ -10,7 +10,7 @@ from harvest import frames
 from harvest.errors import ErrorKind
 from harvest.outcomes import Outcome
 
-Slice = tuple[int, list[pa.RecordBatch], list[tuple[object, ...] | None]]
+Slice = tuple[int, list[pa.Table], list[tuple[object, ...] | None]]
 """First row, the result columns, and the selected values of each row."""
 
 
@@ -30,7 +30,7 @@ class Assembly:
         self.total = total
         self._open: dict[int, list[Outcome | None]] = {}
         self._missing: dict[int, int] = {}
-        self._frozen: dict[int, tuple[pa.RecordBatch, list[tuple[object, ...] | None]]] = {}
+        self._frozen: dict[int, tuple[pa.Table, list[tuple[object, ...] | None]]] = {}
         self._next = 0
 
     def put(self, outcome: Outcome) -> None:
@@ -76,11 +76,11 @@ class Assembly:
             yield (self._next - 1) * self.size, [part], values
 
     def whole(self, total: int) -> Slice:
-        """All rows; those that are not done are `interrupted`. Leaves everything in place.
+        """All rows; those that are not done are `interrupted`. Asked for once, at the end.
 
         May be called while another thread fills slots: what is open is looked up before what is frozen.
         """
-        parts: list[pa.RecordBatch] = []
+        parts: list[pa.Table] = []
         values: list[tuple[object, ...] | None] = []
         for number in range(-(-total // self.size)):
             first = number * self.size
@@ -101,7 +101,7 @@ class Assembly:
     @staticmethod
     def _columns(
         first: int, slots: list[Outcome | None] | None, width: int
-    ) -> tuple[pa.RecordBatch, list[tuple[object, ...] | None]]:
+    ) -> tuple[pa.Table, list[tuple[object, ...] | None]]:
         found = (slots or [None] * width)[:width]
         outcomes = [slot or interrupted(first + at) for at, slot in enumerate(found)]
         return frames.batch(outcomes), [each.values for each in outcomes]

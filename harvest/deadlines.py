@@ -22,9 +22,6 @@ class Deadlines:
         self._seconds = timeout.deadline
         self._jobs: deque[Job] = deque()
 
-    def __bool__(self) -> bool:
-        return bool(self._jobs)
-
     def limit(self, job: Job, now: float) -> None:
         """Give the exchange that starts now what is left of its attempt and of its row."""
         left = []

@@ -37,6 +37,7 @@ _BOMS = (
 )
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UTF8 = frozenset({"", "utf-8", "utf8"})
 _PYTHONS_OWN = frozenset({"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"})
 """Codecs that no server means by a charset; some raise or warn whatever they are told to replace."""
@@ -244,7 +245,7 @@ def _bom(content: bytes) -> str:
 def _decoded(content: bytes, named: str) -> str:
     name = _bom(content) or _codec(named) or _sniffed(content)
     out = content.decode(name, "replace")
-    if not out.isascii() and any("\ud800" <= char <= "\udfff" for char in out):
+    if not out.isascii() and _SURROGATE.search(out):
         out = out.encode("utf-8", "replace").decode()
     return out
 

@@ -43,8 +43,11 @@ _PANDAS: dict[str, Any] = {
     "attempts": pd.Int16Dtype(),
     "fetched_at": pd.DatetimeTZDtype("us", "UTC"),
 }
+_SCHEMA = pa.schema(list(_ARROW.items()))
 COLUMNS = tuple(_ARROW)
 """The result columns, in order."""
+_LARGE = 1 << 16
+"""Bytes (or characters) from which on a body is not copied."""
 
 
 def names(prefix: str = "") -> list[str]:
@@ -71,12 +74,9 @@ def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str]) ->
         raise UsageError(f'the data has {clash} already; rename them, or pass prefix="harvest_" for the result columns')
 
 
-def batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
-    """Outcomes as Arrow columns, in the order given."""
-    return pa.RecordBatch.from_arrays(
-        [_COLUMN[name](outcomes, kind) for name, kind in _ARROW.items()],
-        names=list(_ARROW),
-    )
+def batch(outcomes: Sequence[Outcome]) -> pa.Table:
+    """Outcomes as Arrow columns, in the order given. They lose their large texts, of which there is room for one."""
+    return pa.table([_COLUMN[name](outcomes, kind) for name, kind in _ARROW.items()], schema=_SCHEMA)
 
 
 def _plain(name: str) -> Callable[[Sequence[Outcome], pa.DataType], pa.Array]:
@@ -86,6 +86,43 @@ def _plain(name: str) -> Callable[[Sequence[Outcome], pa.DataType], pa.Array]:
 
 def _errors(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
     return pa.array([None if each.error is None else each.error.value for each in outcomes], kind)
+
+
+def _texts(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.ChunkedArray:
+    return _bodies(map(_handed_over, outcomes), kind)
+
+
+def _handed_over(outcome: Outcome) -> str | None:
+    text = outcome.text
+    if text is not None and len(text) >= _LARGE:
+        outcome.text = None
+    return text
+
+
+def _contents(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.ChunkedArray:
+    return _bodies((each.content for each in outcomes), kind)
+
+
+def _bodies(values: Iterable[str | bytes | None], kind: pa.DataType) -> pa.ChunkedArray:
+    """Small bodies side by side; each large one a chunk of its own, in the memory where it is."""
+    chunks: list[pa.Array] = []
+    small: list[str | bytes | None] = []
+    for value in values:
+        if value is None or len(value) < _LARGE:
+            small.append(value)
+            continue
+        if small:
+            chunks.append(pa.array(small, kind))
+            small = []
+        chunks.append(_alone(value.encode() if isinstance(value, str) else value, kind))
+    if small:
+        chunks.append(pa.array(small, kind))
+    return pa.chunked_array(chunks, kind)
+
+
+def _alone(value: bytes, kind: pa.DataType) -> pa.Array:
+    offsets = pa.array([0, len(value)], pa.int64()).buffers()[1]
+    return pa.Array.from_buffers(kind, 1, [None, offsets, pa.py_buffer(value)])
 
 
 def _headers(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
@@ -108,13 +145,18 @@ def _moments(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
     return pa.array(ticks, pa.int64()).cast(kind)
 
 
-_COLUMN = {name: _plain(name) for name in COLUMNS} | {"error": _errors, "headers": _headers, "fetched_at": _moments}
+_COLUMN = {name: _plain(name) for name in COLUMNS} | {
+    "error": _errors,
+    "text": _texts,
+    "content": _contents,
+    "headers": _headers,
+    "fetched_at": _moments,
+}
 
 
-def columns(batches: Sequence[pa.RecordBatch]) -> dict[str, Any]:
+def columns(batches: Sequence[pa.Table]) -> dict[str, Any]:
     """Arrow columns as pandas arrays with the dtypes of the schema."""
-    schema = pa.schema(list(_ARROW.items()))
-    table = pa.Table.from_batches(list(batches), schema)
+    table = pa.concat_tables(batches) if batches else _SCHEMA.empty_table()
     return {name: _to_pandas(name, table.column(name)) for name in COLUMNS}
 
 
@@ -143,7 +185,7 @@ def _binary(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def attach(
     caller: pd.DataFrame,
-    batches: Sequence[pa.RecordBatch],
+    batches: Sequence[pa.Table],
     selected: dict[str, list[Any]],
     prefix: str = "",
 ) -> pd.DataFrame:
@@ -182,7 +224,7 @@ _TYPES: list[tuple[set[type], Any]] = [
 ]
 
 
-def outcome_at(part: pa.RecordBatch, at: int, row: int) -> Outcome:
+def outcome_at(part: pa.Table, at: int, row: int) -> Outcome:
     """One row of a batch as the outcome it was made of."""
     cells = {name: part.column(name)[at].as_py() for name in COLUMNS}
     moment = cells["fetched_at"]

@@ -22,15 +22,15 @@ _SINGLE = frozenset({"content-length", "location"})
 _REMEMBERED = 4_096
 _fields: dict[bytes, tuple[str, str]] = {}
 _REMEMBERED_HEADS = 256
-_heads: dict[bytes, dict[str, str]] = {}
+_heads: dict[bytes, tuple[int, dict[str, str]]] = {}
 
 
 class Malformed(ValueError):
     """The head of an answer is not valid HTTP, or too large to be meant."""
 
 
-def parse(lines: Sequence[bytes]) -> dict[str, str]:
-    """Names in lower case to values; a repeated name joins its values with ``, `` (RFC 9110 §5.3).
+def parse(lines: Sequence[bytes]) -> tuple[int, dict[str, str]]:
+    """Status and headers, names in lower case; a repeated name joins its values with ``, `` (RFC 9110 §5.3).
 
     A status line starts a new head, so that only the last of several answers (``100 Continue``,
     then ``200 OK``) counts. A folded line belongs to the one before it; trailers are left out.
@@ -47,14 +47,14 @@ def parse(lines: Sequence[bytes]) -> dict[str, str]:
             if len(_heads) >= _REMEMBERED_HEADS:
                 _heads.clear()
             _heads[whole] = known
-    return known.copy()
+    return known[0], known[1].copy()
 
 
-def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
+def _parsed(lines: Sequence[bytes]) -> tuple[int, dict[str, str]]:
     if len(lines) > MOST or sum(map(len, lines)) > LARGEST:
         raise Malformed(f"the head of the answer has more than {MOST:,} lines or {LARGEST:,} bytes")
     head: dict[str, str] = {}
-    last, ended = "", False
+    status, last, ended = 0, "", False
     for line in lines:
         name, value = _fields.get(line) or _field(line)
         if name and not ended:
@@ -62,12 +62,12 @@ def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
             last = name
         elif line.startswith(b"HTTP/"):
             head.clear()
-            ended = False
+            status, ended = int(line.split(b" ", 2)[1][:3]), False
         elif line in _BLANK:
             ended = True
         elif last and not ended and line.startswith((b" ", b"\t")):
             head[last] = f"{head[last]} {value}".strip()
-    return head
+    return status, head
 
 
 def is_whole(lines: Sequence[bytes]) -> bool:

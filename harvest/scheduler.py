@@ -87,7 +87,7 @@ class Scheduler:
 
     def start(self, now: float) -> Call | None:
         """The next call that may leave now; the caller starts it at once."""
-        if self._deadlines:
+        if self._limited:
             self._expire(now)
         if self.in_flight >= self._window:
             return None

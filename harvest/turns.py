@@ -52,6 +52,8 @@ class Turns(Generic[T]):
             _, _, turn, host = heappop(self._ready)
             if turn != host.turn:
                 continue
+            if host.pace is None and host.cool_until <= now:
+                return host
             at = host.ready_at(now)
             if at <= now:
                 return host

@@ -17,9 +17,10 @@ _PORTS = {"http": 80, "https": 443}
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
 
-# A lower-case URL without user or escapes, its port none of the defaults, is already as it should be.
+# A lower-case origin without user, its port none of the defaults (or so large that a closer look is due).
 _PLAIN_ORIGIN = re.compile(
-    rf"https?://(?=[^/]{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*(?::(?!(?:80|443)\Z)[1-9]\d{{1,3}})?", re.ASCII
+    rf"https?://(?=[^/]{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*(?::(?!(?:80|443)\Z)(?:[1-9]\d{{0,3}}|[1-5]\d{{4}}))?",
+    re.ASCII,
 )
 _PLAIN_REST = re.compile(r"/[\w\-~!$&'()*+,;=:@/?.]*", re.ASCII)
 _plain_origins: set[str] = set()

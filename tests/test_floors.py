@@ -29,7 +29,7 @@ FLOORS = [
     ["engines.watch", "engines.guard", "engines.causes", "engines.clients", "engines.hush"],
     ["engines.shards"],
     ["engines.handles", "engines.striped"],
-    ["engines.trust"],
+    ["engines.trust", "engines.patience"],
     ["engines.curl", "engines.httpx"],
     ["engines"],
     ["harvests"],
@@ -42,7 +42,7 @@ FLOORS = [
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ROOT = Path(harvest.__file__).parent
 ONLY_IN = {
-    "pycurl": {"engines.curl", "engines.handles", "engines.shards", "engines.trust"},
+    "pycurl": {"engines.curl", "engines.handles", "engines.patience", "engines.shards", "engines.trust"},
     "httpx": {"engines.httpx", "engines.striped"},
     "httpcore": {"engines.guard"},
 }

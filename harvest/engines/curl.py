@@ -17,6 +17,7 @@ from harvest import heads, urls
 from harvest.calls import Call
 from harvest.engines.handles import Handle
 from harvest.engines.names import Names
+from harvest.engines.patience import Patience
 from harvest.engines.shards import Shards
 from harvest.engines.trust import Trust
 from harvest.errors import ErrorKind
@@ -65,7 +66,7 @@ class CurlEngine:
         self._names = Names()
         self._doubtful: list[tuple[Call, Attempt]] = []
         self._resolving = False
-        self._look = 0.0
+        self._patience = Patience(options.timeout)
 
     # -- the four verbs
 
@@ -85,8 +86,9 @@ class CurlEngine:
         """The exchanges that ended, waiting for the first of them as long as this."""
         end = monotonic() + seconds
         while True:
-            self._shards.turn(min(end, monotonic() + _ASK_AGAIN) if self._doubtful else end)
-            ended = self._ended() + self._stalled()
+            until = min(end, self._patience.look_at)
+            self._shards.turn(min(until, monotonic() + _ASK_AGAIN) if self._doubtful else until)
+            ended = self._ended() + self._given_up()
             if ended or monotonic() >= end:
                 return ended
 
@@ -163,7 +165,7 @@ class CurlEngine:
 
     def _owned(self, ended: list[tuple[Call, Attempt]]) -> list[tuple[Call, Attempt]]:
         """The exchanges that ended, without the answers of those who sent more than they announced."""
-        disowned = self._trust.disowned(self._shards.stirred())
+        disowned = self._trust.disowned(self._shards.unread())
         if not disowned:
             return ended
         return [(call, self._foul(call, attempt) if call.row in disowned else attempt) for call, attempt in ended]
@@ -181,17 +183,15 @@ class CurlEngine:
                 out.append((call, attempt))
         return out
 
-    def _stalled(self) -> list[tuple[Call, Attempt]]:
-        """The exchanges that nothing came of for too long; libcurl knows only averages of seconds."""
-        idle, now = self._options.timeout.idle, monotonic()
-        if idle is None or now < self._look:
+    def _given_up(self) -> list[tuple[Call, Attempt]]:
+        """The exchanges that took too long."""
+        now = monotonic()
+        if now < self._patience.look_at:
             return []
-        self._look = now + min(0.1, idle / 4)
-        return [self._give_up(handle) for handle in list(self._active.values()) if _has_stalled(handle, idle, now)]
+        return [self._give_up(handle, why) for handle, why in self._patience.lost(self._active.values(), now)]
 
-    def _give_up(self, handle: Handle) -> tuple[Call, Attempt]:
-        message = "not a single byte for as long as Timeout(idle=) allows"
-        attempt = self._failure(handle, pycurl.E_OPERATION_TIMEDOUT, message)
+    def _give_up(self, handle: Handle, why: str) -> tuple[Call, Attempt]:
+        attempt = self._failure(handle, pycurl.E_OPERATION_TIMEDOUT, why)
         attempt.elapsed = monotonic() - handle.began
         self._release(handle)
         return handle.call, attempt
@@ -246,33 +246,20 @@ def _kind(code: int, message: str) -> ErrorKind:
     return _KIND_OF.get(code, ErrorKind.PROTOCOL)
 
 
-def _has_stalled(handle: Handle, idle: float, now: float) -> bool:
-    curl = handle.curl
-    sent = curl.getinfo(pycurl.REQUEST_SIZE)
-    progress = sent, curl.getinfo(pycurl.SIZE_UPLOAD_T), curl.getinfo(pycurl.HEADER_SIZE), len(handle.chunks)
-    if not sent or progress != handle.progress:
-        handle.progress, handle.moved = progress, now
-    return now - handle.moved >= idle
-
-
 def _head(handle: Handle) -> tuple[int, dict[str, str]]:
     """Status and headers of an answer, if its head came whole."""
-    status = handle.curl.getinfo(pycurl.RESPONSE_CODE)
-    headers = heads.parse(handle.lines)
+    status, headers = heads.parse(handle.lines)
     return (status, headers) if status >= 200 and heads.is_whole(handle.lines) else (0, {})
 
 
 def _answer(handle: Handle) -> Attempt:
     curl, chunks = handle.curl, handle.chunks
-    status, elapsed = curl.getinfo(pycurl.RESPONSE_CODE), curl.getinfo(pycurl.TOTAL_TIME)
+    elapsed = curl.getinfo(pycurl.TOTAL_TIME)
     try:
-        headers = heads.parse(handle.lines)
+        status, headers = heads.parse(handle.lines)
     except heads.Malformed as error:
         return Attempt(elapsed=elapsed, error=ErrorKind.PROTOCOL, detail=str(error))
-    return Attempt(
-        status,
-        headers,
-        chunks[0] if len(chunks) == 1 else b"".join(chunks),
-        elapsed,
-        peer=curl.getinfo(pycurl.PRIMARY_IP) if 300 <= status < 400 else "",
-    )
+    attempt = Attempt(status, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks), elapsed)
+    if 300 <= status < 400:
+        attempt.peer = curl.getinfo(pycurl.PRIMARY_IP)
+    return attempt

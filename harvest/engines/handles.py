@@ -15,6 +15,7 @@ from harvest.engines.shards import Shard
 from harvest.options import Options
 from harvest.policies import IDEMPOTENT_METHODS
 
+_BUFFER = 102_400  # bytes, as the curl program has it: a large body comes in fewer pieces than with the default
 _SUPPRESS_CONNECT_HEADERS = 265  # of libcurl's, but without a name in pycurl
 
 
@@ -77,6 +78,7 @@ class Handle:
         """Set what all exchanges of a run share."""
         options, set_ = self._options, self.curl.setopt
         set_(pycurl.NOSIGNAL, 1)
+        set_(pycurl.BUFFERSIZE, _BUFFER)
         set_(pycurl.HEADERFUNCTION, self.lines.append)
         set_(pycurl.WRITEFUNCTION, self.chunks.append)
         set_(pycurl.HTTP_CONTENT_DECODING, 0)
@@ -93,11 +95,8 @@ class Handle:
         self.headers, self.proxy, self.special, self.blocked = None, None, False, False
 
     def _set_times(self) -> None:
-        timeout, set_ = self._options.timeout, self.curl.setopt
-        if timeout.total is not None:
-            set_(pycurl.TIMEOUT_MS, max(1, round(timeout.total * 1_000)))
-        connect = timeout.connect if timeout.connect is not None else 86_400.0
-        set_(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect * 1_000)))
+        connect = self._options.timeout.connect if self._options.timeout.connect is not None else 86_400.0
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect * 1_000)))
 
     def _set_trust(self) -> None:
         verify, set_ = self._options.verify, self.curl.setopt
@@ -115,9 +114,7 @@ class Handle:
         set_ = self.curl.setopt
         self.special = True
         if call.limit is not None:
-            total = self._options.timeout.total
-            seconds = call.limit if total is None else min(total, call.limit)
-            set_(pycurl.TIMEOUT_MS, max(1, round(seconds * 1_000)))
+            set_(pycurl.TIMEOUT_MS, max(1, round(call.limit * 1_000)))
         if call.guarded:
             self._guard()
         if call.method == "HEAD":  # its length is not that of a body to come

@@ -178,7 +178,7 @@ class HttpxEngine:
                 raise causes.BadLocation("the redirect's location cannot be requested") from error
             raise
         try:
-            attempt.headers = heads.parse(_lines(response))
+            _, attempt.headers = heads.parse(_lines(response))
             attempt.status = response.status_code
             attempt.peer = _peer(response)
             attempt.body = await self._body(response, attempt)

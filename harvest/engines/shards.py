@@ -7,29 +7,29 @@ which share one set of watched sockets. HTTP/2 wants the opposite, one connectio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from math import inf
 from time import monotonic
 from typing import Any
 
 import pycurl
 
-from harvest.engines.watch import open_watch
+from harvest.engines.watch import Watch, open_watch
 
 SIZE = 64
 """Most transfers of a shard."""
 
 
 class Shard:
-    """One multi handle and the time at which it wants to be called without a socket."""
+    """One multi handle, the transfers in it, and the time at which it wants to be called without a socket."""
 
-    __slots__ = ("due", "multi", "running")
+    __slots__ = ("due", "multi", "transfers")
 
-    def __init__(self, watch: Callable[[Shard, int, int], None], connections: int) -> None:
+    def __init__(self, watch: Watch, connections: int) -> None:
         self.due = inf
-        self.running = 0
+        self.transfers = 0
         self.multi = pycurl.CurlMulti()
-        self.multi.setopt(pycurl.M_SOCKETFUNCTION, lambda what, fd, multi, data: watch(self, what, fd))
+        self.multi.setopt(pycurl.M_SOCKETFUNCTION, watch.change)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self.multi.setopt(pycurl.M_MAXCONNECTS, connections)
 
@@ -38,18 +38,13 @@ class Shard:
 
     def add(self, curl: pycurl.Curl) -> None:
         """Begin a transfer."""
-        self.running += 1
+        self.transfers += 1
         self.multi.add_handle(curl)
 
     def remove(self, curl: pycurl.Curl) -> None:
         """Forget a transfer, ended or not."""
+        self.transfers -= 1
         self.multi.remove_handle(curl)
-
-    def act(self, fd: int, what: int) -> bool:
-        """Let libcurl do what is due; whether a transfer ended, or was taken away before."""
-        before = self.running
-        _, self.running = self.multi.socket_action(fd, what)
-        return self.running < before
 
 
 class Shards:
@@ -65,50 +60,47 @@ class Shards:
 
     def __init__(self, transfers: int, *, together: bool) -> None:
         count = 1 if together else -(-transfers // SIZE)
-        self._shards = [Shard(self._on_socket, max(SIZE, -(-transfers // count))) for _ in range(count)]
-        self._of: dict[int, Shard] = {}
-        self._ended: set[Shard] = set()
         self._watch = open_watch()
+        self._shards = [Shard(self._watch, max(SIZE, -(-transfers // count))) for _ in range(count)]
+        self._stirred: set[pycurl.CurlMulti] = set()
         self._next = 0
         self.wary = False
-        """Answers that nobody waited for are suspicious (in TLS): what stirs on their sockets is waited for."""
+        """Answers that nobody waited for are suspicious (in TLS): what comes on their sockets is waited for."""
 
     def choose(self) -> Shard:
         """The shard of one more handle: each in its turn."""
         self._next += 1
         return self._shards[self._next % len(self._shards)]
 
-    def _on_socket(self, shard: Shard, what: int, fd: int) -> None:
-        self._of[fd] = shard
-        self._watch.change(what, fd)
-
     def turn(self, end: float) -> None:
         """Let libcurl do what is due, then wait for sockets until `end` and let it do the rest."""
         now = monotonic()
+        hasty = False
+        stirred = self._stirred
         for shard in self._shards:
             if shard.due <= now:
                 shard.due = inf
-                if shard.act(pycurl.SOCKET_TIMEOUT, 0):
-                    self._ended.add(shard)
+                _, running = shard.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+                hasty = hasty or running < shard.transfers
+                stirred.add(shard.multi)
             end = min(end, shard.due)
-        of, ended = self._of, self._ended
-        for fd, what in self._watch.poll(0.0 if ended and not self.wary else max(0.0, end - monotonic())):
-            shard = of[fd]
-            if shard.act(fd, what):
-                ended.add(shard)
+        wait = 0.0 if hasty and not self.wary else max(0.0, end - monotonic())
+        for multi, fd, what in self._watch.poll(wait):
+            multi.socket_action(fd, what)
+            stirred.add(multi)
 
-    def ended(self) -> Iterable[tuple[list[Any], list[tuple[Any, int, str]]]]:
+    def ended(self) -> Iterator[tuple[list[Any], list[tuple[Any, int, str]]]]:
         """Handles that ended well, and those that did not, each with code and message."""
-        for shard in self._ended:
+        for multi in self._stirred:
             left = 1
             while left:
-                left, good, bad = shard.multi.info_read()
+                left, good, bad = multi.info_read()
                 yield good, bad
-        self._ended.clear()
+        self._stirred.clear()
 
-    def stirred(self) -> list[int]:
+    def unread(self) -> list[int]:
         """The sockets that nobody reads from, and on which something came all the same."""
-        return self._watch.stirred()
+        return self._watch.unread()
 
     def close(self) -> None:
         """Close every connection; may block as long as a resolver does."""

@@ -74,10 +74,10 @@ class Trust:
         self._distrusted.add(kept.peer)
         return True
 
-    def disowned(self, stirred: Iterable[int]) -> set[int]:
+    def disowned(self, unread: Iterable[int]) -> set[int]:
         """Distrust those who sent more than they announced; the rows whose answers may not be theirs, in TLS."""
         rows = set()
-        for fd in stirred:
+        for fd in unread:
             kept = self._kept.get(fd)
             if kept and holds_answer(fd, kept.secure):
                 self._distrusted.add(kept.peer)

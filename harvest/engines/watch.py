@@ -11,8 +11,7 @@ import select
 import selectors
 import socket
 import sys
-from operator import itemgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 IN, OUT, REMOVE = 1, 2, 4  # libcurl's CURL_POLL_IN, _OUT, _REMOVE; also CURL_CSELECT_IN, _OUT
 ERROR = 4  # CURL_CSELECT_ERR
@@ -52,15 +51,15 @@ def bytes_received(fd: int) -> int:
 
 
 class Watch(Protocol):
-    """A set of watched sockets."""
+    """A set of watched sockets, each with the multi handle that it belongs to."""
 
-    def change(self, what: int, fd: int) -> None:
-        """Watch a socket for `IN`, `OUT` or both, or no longer (`REMOVE`)."""
+    def change(self, what: int, fd: int, multi: Any, data: object = None) -> None:
+        """Watch a socket for `IN`, `OUT` or both, or no longer (`REMOVE`); what libcurl calls."""
 
-    def poll(self, seconds: float) -> list[tuple[int, int]]:
-        """The sockets that are ready, each with what it is ready for."""
+    def poll(self, seconds: float) -> list[tuple[Any, int, int]]:
+        """The sockets that are ready: multi handle, number, and what for."""
 
-    def stirred(self) -> list[int]:
+    def unread(self) -> list[int]:
         """The sockets that nobody reads from, and on which something came all the same."""
 
     def close(self) -> None:
@@ -77,50 +76,46 @@ class EpollWatch:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._idle: set[int] = set()
-        self._known: set[int] = set()
-        self._stirred: list[int] = []
+        self._multis: dict[int, Any] = {}
+        """Of every socket that is registered; None while it is idle."""
+        self._unread: list[int] = []
+        self._events = [0, select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT]
         self._masks = [_mask(events) for events in range(32)]
 
-    def change(self, what: int, fd: int) -> None:
+    def change(self, what: int, fd: int, multi: Any, data: object = None) -> None:
         """See `Watch`. A closed socket leaves epoll by itself, and its number may come back."""
+        known = fd in self._multis
         if what == REMOVE:
-            self._idle.add(fd)
+            if known:
+                self._multis[fd] = None
             return
-        self._idle.discard(fd)
-        events = (select.EPOLLIN if what & IN else 0) | (select.EPOLLOUT if what & OUT else 0)
-        if fd in self._known:
-            try:
-                self._epoll.modify(fd, events)
-                return
-            except FileNotFoundError:  # the number now belongs to a new socket
-                self._known.discard(fd)
-        self._epoll.register(fd, events)
-        self._known.add(fd)
+        self._multis[fd] = multi
+        if not known:
+            self._epoll.register(fd, self._events[what])
+            return
+        try:
+            self._epoll.modify(fd, self._events[what])
+        except FileNotFoundError:  # the number now belongs to a new socket
+            self._epoll.register(fd, self._events[what])
 
-    def poll(self, seconds: float) -> list[tuple[int, int]]:
+    def poll(self, seconds: float) -> list[tuple[Any, int, int]]:
         """See `Watch`."""
-        ready = self._epoll.poll(seconds, 1_024)
-        if not self._idle.isdisjoint(map(itemgetter(0), ready)):
-            ready = [(fd, events) for fd, events in ready if not self._is_idle(fd)]
-        masks = self._masks
-        return [(fd, masks[events & 31]) for fd, events in ready]
+        ready = []
+        multis, masks = self._multis, self._masks
+        for fd, events in self._epoll.poll(seconds, 1_024):
+            multi = multis[fd]
+            if multi is None:
+                del multis[fd]
+                self._epoll.unregister(fd)
+                self._unread.append(fd)
+            else:
+                ready.append((multi, fd, masks[events & 31]))
+        return ready
 
-    def _is_idle(self, fd: int) -> bool:
-        """Whether nobody reads from a socket; if so, something stirred on it and it is let go."""
-        if fd not in self._idle:
-            return False
-        self._idle.discard(fd)
-        self._known.discard(fd)
-        self._epoll.unregister(fd)
-        self._stirred.append(fd)
-        return True
-
-    def stirred(self) -> list[int]:
+    def unread(self) -> list[int]:
         """See `Watch`."""
-        if self._idle:
-            self.poll(0)  # what is ready otherwise will be so at the next time, too
-        out, self._stirred = self._stirred, []
+        self.poll(0)  # what is ready otherwise will be so at the next time, too
+        out, self._unread = self._unread, []
         return out
 
     def close(self) -> None:
@@ -143,22 +138,23 @@ class SelectorWatch:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
 
-    def change(self, what: int, fd: int) -> None:
+    def change(self, what: int, fd: int, multi: Any, data: object = None) -> None:
         """See `Watch`."""
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
         if what != REMOVE:
             events = (selectors.EVENT_READ if what & IN else 0) | (selectors.EVENT_WRITE if what & OUT else 0)
-            self._selector.register(fd, events)
+            self._selector.register(fd, events, multi)
 
-    def poll(self, seconds: float) -> list[tuple[int, int]]:
+    def poll(self, seconds: float) -> list[tuple[Any, int, int]]:
         """See `Watch`."""
+        read, write = selectors.EVENT_READ, selectors.EVENT_WRITE
         return [
-            (key.fd, (IN if events & selectors.EVENT_READ else 0) | (OUT if events & selectors.EVENT_WRITE else 0))
+            (key.data, key.fd, (IN if events & read else 0) | (OUT if events & write else 0))
             for key, events in self._selector.select(seconds)
         ]
 
-    def stirred(self) -> list[int]:
+    def unread(self) -> list[int]:
         """See `Watch`; idle sockets are not watched here."""
         return []
 

@@ -32,6 +32,7 @@ events {{ worker_connections 16384; }}
 http {{
     access_log off;
     sendfile on;
+    tcp_nopush on;
     tcp_nodelay on;
     default_type {media};
     keepalive_requests 1000000000;

@@ -3,8 +3,8 @@
 libcurl (8.23) looks for a rest behind an answer only on connections that were idle for a second, so a
 server that sends more than it announced would have the rest read as the answer to the next request.
 Such a server is found out here by what stirs on its idle sockets, and gets a fresh connection each time.
-In TLS the rest may wait unseen in OpenSSL's memory, and is disowned when it is read as an answer: nothing was
-received for it, or the true answer is left on the socket.
+In TLS the rest may wait unseen in OpenSSL's memory. There an answer is disowned when what was received for it
+is less than it or implausibly more, or when the true answer is left on the socket.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import pycurl
 
 from harvest.engines.handles import Handle
 from harvest.engines.watch import bytes_received, holds_answer
+
+_LEAST_AROUND, _MOST_AROUND = 17, 29  # bytes that TLS 1.3 at least, and 1.2 at most, puts around a record
+_RECORDS = 4  # into which a server may well cut an answer, beside those that its size calls for
 
 
 class Kept(NamedTuple):
@@ -64,12 +67,12 @@ class Trust:
         self._distrusted.add(peer)
 
     def is_rest(self, handle: Handle) -> bool:
-        """Whether nothing was received for this answer, in TLS, so that it must be the rest of another one."""
+        """Whether this answer, in TLS, is the rest of another one, or is followed by a rest."""
         if not handle.secure or handle.curl.getinfo(pycurl.NUM_CONNECTS):
             return False
         fd = handle.curl.getinfo(pycurl.ACTIVESOCKET)
         kept = self._kept.get(fd)
-        if kept is None or not 0 < kept.received == bytes_received(fd):
+        if kept is None or not kept.received or _is_plausible(handle, bytes_received(fd) - kept.received):
             return False
         self._distrusted.add(kept.peer)
         return True
@@ -84,3 +87,12 @@ class Trust:
                 if kept.secure and not kept.first:
                     rows.add(kept.row)
         return rows
+
+
+def _is_plausible(handle: Handle, received: int) -> bool:
+    """Whether an answer fits what was received for it: at least one record of TLS, and not very many small ones."""
+    body = handle.curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
+    around = received - handle.curl.getinfo(pycurl.HEADER_SIZE) - body
+    if around <= _MOST_AROUND * (_RECORDS + body // 1_000):
+        return bool(around >= _LEAST_AROUND)
+    return any(line[:18].lower() == b"transfer-encoding:" for line in handle.lines)  # may be in pieces of any size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -57,6 +56,8 @@ def run(coroutine: Coroutine[Any, Any, T], *, nested: bool = False) -> T:
 
 
 def _run_alone(coroutine: Coroutine[Any, Any, T], stopping: threading.Event) -> T:
+    import asyncio  # loaded on use, here and below: most harvests need none of it
+
     async def main() -> T:
         task = asyncio.ensure_future(coroutine)
         while not task.done() and not stopping.is_set():
@@ -69,6 +70,8 @@ def _run_alone(coroutine: Coroutine[Any, Any, T], stopping: threading.Event) -> 
 
 
 def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -127,7 +126,7 @@ class Harvester:
     def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> _FrameRun:
         chosen, selection, source = self._read(data, url, options, blocking=blocking, keep=True)
         sink = FrameSink(source, chosen, selection)
-        loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
+        loop = None if blocking or chosen.client is None else _running_loop()
         harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, loop), finished=sink.finished)
         return _FrameRun(harvest, sink, url, {**self._given, **options})
 
@@ -177,9 +176,11 @@ class _FrameRun:
         return self._done(frame)
 
     async def watch(self) -> pd.DataFrame:
+        from harvest import awaiting  # loaded on use, for asyncio's sake
+
         with _bar(self._harvest) as tick:
             try:
-                frame = await runner.watch(self._worker, tick)
+                frame = await awaiting.watch(self._worker, tick)
             except BaseException:  # most likely a cancellation, of asyncio's or trio's own kind
                 self._partial()
                 raise
@@ -191,6 +192,12 @@ class _FrameRun:
 
     def _done(self, frame: pd.DataFrame) -> pd.DataFrame:
         return remember(frame, Origin(self._url, self._given, self._harvest.source.recipe.own_parts))
+
+
+def _running_loop() -> Any:
+    import asyncio
+
+    return asyncio.get_running_loop()
 
 
 @contextmanager

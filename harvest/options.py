@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -133,6 +132,8 @@ class Options:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # loaded with the first mistake
+
     close = get_close_matches(name, known, n=1)
     return f"there is no option {name!r}; " + (f"did you mean {close[0]!r}?" if close else f"use one of {known}")
 

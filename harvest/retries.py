@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 from harvest.calls import Call
 from harvest.outcomes import Attempt
 from harvest.policies import IDEMPOTENT_METHODS, Retry
@@ -86,6 +84,8 @@ def _seconds(text: str) -> float | None:
 
 
 def _until(text: str, now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # loaded with the first date
+
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

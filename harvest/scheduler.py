@@ -141,8 +141,6 @@ class Scheduler:
         out = self._judge(job, attempt, now)
         if host.queue:
             self._moved.add(host)
-        elif host.idle(now):
-            self._hosts.pop(host.name, None)
         return out
 
     def settled(self) -> list[Outcome]:

@@ -20,7 +20,7 @@ FLOORS = [
     ["policies"],
     ["options", "calls", "outcomes", "header_dtype", "templates", "decoding"],
     ["retries", "redirects", "pacing", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner"],
-    ["coroutines"],
+    ["coroutines", "awaiting"],
     ["inputs", "frames", "turns", "jobs", "memory"],
     ["deadlines"],
     ["scheduler"],

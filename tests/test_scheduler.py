@@ -17,6 +17,7 @@ from harvest.errors import ErrorKind
 from harvest.outcomes import Attempt, Outcome
 from harvest.pacing import Host
 from harvest.policies import Pace, Retry, Timeout
+from harvest.scheduler import DEEP
 from harvest.turns import Turns
 from tests.virtual import Reply, answer, begin, calls, failure, in_turn, run
 
@@ -100,9 +101,19 @@ def test_a_host_is_served_in_the_order_of_the_table() -> None:
 
 
 def test_idle_hosts_are_forgotten() -> None:
-    """Ten thousand hosts, one call each, leave nothing behind in the scheduler."""
-    whole = run([Call(f"http://h{row}.test/", row=row) for row in range(10_000)], ok)
-    assert len(whole.scheduler._hosts) == 0
+    """However many hosts there were, no more are remembered than twice the calls that may wait."""
+    whole = run([Call(f"http://h{row}.test/", row=row) for row in range(50_000)], ok)
+    assert len(whole.scheduler._hosts) <= 2 * DEEP
+
+
+def test_a_host_keeps_its_turn_while_others_wait() -> None:
+    """Its next rows follow on the connection that is open, for a while; then the others have theirs."""
+    items = [Call(f"http://h{row % 40}.test/{row}", row=row) for row in range(40 * 20)]
+    whole = run(items, lambda *_: answer(seconds=1.0), concurrency=10, ahead=1_000)
+    asked = [call.url.partition(".")[0] for _, call in whole.engine.started]
+    assert len(set(asked[:160])) == 10
+    assert len(set(asked[160:320])) == 10
+    assert set(asked[:160]).isdisjoint(asked[160:320])
 
 
 # -- retries

@@ -34,7 +34,7 @@ HOSTS = tuple(f"127.1.{n // 250}.{n % 250 + 1}" for n in range(2_000))
 RUST = ("wreq", "pyreqwest", "daft")
 EVERY_CLIENT = ("harvest", *RUST, "aiohttp", "polars-api", "httpx-aiohttp", "niquests", "httpx")
 WITH_HTTP2 = ("wreq", "pyreqwest", "niquests", "httpx[http2]")
-BULKY = ("harvest", "curl --parallel", *RUST, "aiohttp")
+BULKY = ("harvest", "curl --parallel", "curl to /dev/null", *RUST, "aiohttp")
 
 CERTIFIED = "ssl_certificate server.pem; ssl_certificate_key server.key;"
 ONLY_HTTP2 = "if ($server_protocol != HTTP/2.0) { return 426; }"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ class Assembly:
         self._missing: dict[int, int] = {}
         self._frozen: dict[int, tuple[pa.Table, list[tuple[object, ...] | None]]] = {}
         self._next = 0
+        self._freezing = threading.Lock()
 
     def put(self, outcome: Outcome) -> None:
         """Fill the slot of one row."""
@@ -76,16 +78,17 @@ class Assembly:
             yield (self._next - 1) * self.size, [part], values
 
     def whole(self, total: int) -> Slice:
-        """All rows; those that are not done are `interrupted`. Asked for once, at the end.
+        """All rows; those that are not done are `interrupted`. Leaves everything in place.
 
-        May be called while another thread fills slots: what is open is looked up before what is frozen.
+        May be called while another thread fills slots.
         """
         parts: list[pa.Table] = []
         values: list[tuple[object, ...] | None] = []
         for number in range(-(-total // self.size)):
             first = number * self.size
-            slots = self._open.get(number)
-            part, found = self._frozen.get(number) or self._columns(first, slots, min(self.size, total - first))
+            with self._freezing:
+                slots = self._open.get(number)
+                part, found = self._frozen.get(number) or self._columns(first, slots, min(self.size, total - first))
             parts.append(part)
             values.extend(found)
         return 0, parts, values
@@ -95,16 +98,17 @@ class Assembly:
 
     def _freeze(self, number: int) -> None:
         slots = self._open[number]
-        self._frozen[number] = self._columns(number * self.size, slots, len(slots))
-        del self._open[number], self._missing[number]
+        with self._freezing:
+            self._frozen[number] = self._columns(number * self.size, slots, len(slots), take=True)
+            del self._open[number], self._missing[number]
 
     @staticmethod
     def _columns(
-        first: int, slots: list[Outcome | None] | None, width: int
+        first: int, slots: list[Outcome | None] | None, width: int, take: bool = False
     ) -> tuple[pa.Table, list[tuple[object, ...] | None]]:
         found = (slots or [None] * width)[:width]
         outcomes = [slot or interrupted(first + at) for at, slot in enumerate(found)]
-        return frames.batch(outcomes), [each.values for each in outcomes]
+        return frames.batch(outcomes, take=take), [each.values for each in outcomes]
 
 
 def interrupted(row: int) -> Outcome:

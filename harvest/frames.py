@@ -74,9 +74,13 @@ def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str]) ->
         raise UsageError(f'the data has {clash} already; rename them, or pass prefix="harvest_" for the result columns')
 
 
-def batch(outcomes: Sequence[Outcome]) -> pa.Table:
-    """Outcomes as Arrow columns, in the order given. They lose their large texts, of which there is room for one."""
-    return pa.table([_COLUMN[name](outcomes, kind) for name, kind in _ARROW.items()], schema=_SCHEMA)
+def batch(outcomes: Sequence[Outcome], *, take: bool = False) -> pa.Table:
+    """Outcomes as Arrow columns, in the order given.
+
+    With `take` they lose their large texts to the table, one by one, so that memory never holds all of them twice.
+    """
+    makers = _COLUMN | {"text": _taken_texts} if take else _COLUMN
+    return pa.table([makers[name](outcomes, kind) for name, kind in _ARROW.items()], schema=_SCHEMA)
 
 
 def _plain(name: str) -> Callable[[Sequence[Outcome], pa.DataType], pa.Array]:
@@ -89,10 +93,14 @@ def _errors(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
 
 
 def _texts(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.ChunkedArray:
-    return _bodies(map(_handed_over, outcomes), kind)
+    return _bodies((each.text for each in outcomes), kind)
 
 
-def _handed_over(outcome: Outcome) -> str | None:
+def _taken_texts(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.ChunkedArray:
+    return _bodies(map(_taken, outcomes), kind)
+
+
+def _taken(outcome: Outcome) -> str | None:
     text = outcome.text
     if text is not None and len(text) >= _LARGE:
         outcome.text = None

@@ -43,7 +43,7 @@ def parse(lines: Sequence[bytes]) -> tuple[int, dict[str, str]]:
     known = _heads.get(whole)
     if known is None:
         known = _parsed(lines)
-        if len(whole) < 2_000 and b"ookie" not in whole:
+        if len(whole) < 2_000 and b"cookie" not in whole.lower():
             if len(_heads) >= _REMEMBERED_HEADS:
                 _heads.clear()
             _heads[whole] = known

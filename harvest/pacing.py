@@ -66,4 +66,4 @@ class Host(Generic[T]):
 
     def idle(self, now: float) -> bool:
         """Nothing is queued or under way, and no memory of it matters any more."""
-        return not self.queue and not self.in_flight and self.ready_at(now) <= now
+        return not (self.queue or self.in_flight) and self.cool_until <= now and all(due <= now for due in self.due)

@@ -68,6 +68,8 @@ class Scheduler:
         self._room = room
         self._draw = draw
         self._exhausted = False
+        self._held_back = False
+        """The consumer has no room for more rows."""
         self._queued = 0
         self._jobs: dict[int, Job] = {}
         self._hosts: dict[str, Host[Job]] = {}
@@ -124,11 +126,10 @@ class Scheduler:
         if self.in_flight < self._window:
             times += [self._later[0][0]] if self._later else []
             times += [at] if (at := self._turns.wake_at()) is not None else []
+            times += [now + _HELD_BACK] if self._held_back else []
         if times:
             return max(now, min(times))
-        if self.in_flight:
-            return None
-        return now if self._exhausted else now + _HELD_BACK
+        return None if self.in_flight else now
 
     def finish(self, call: Call, attempt: Attempt, now: float) -> Outcome | None:
         """Judge an attempt that ended: the row's outcome, or None if it will be tried again."""
@@ -160,8 +161,12 @@ class Scheduler:
     def _fill(self, target: int, now: float) -> bool:
         """Hold up to `target` waiting calls; whether any came in."""
         before = self._queued
+        self._held_back = False
         for _ in range(DEEP):
-            if self._queued >= target or self._exhausted or not (self._room is None or self._room()):
+            if self._queued >= target or self._exhausted:
+                break
+            if self._room is not None and not self._room():
+                self._held_back = True
                 break
             item = next(self._calls, self)
             if item is self:

@@ -53,7 +53,9 @@ MASK = "***"
 def is_normal(text: str) -> bool:
     """Whether a URL is plainly ready for the wire; False where a closer look is needed."""
     at = text.find("/", 8)
-    if at < 0 or len(text) > MAX_LENGTH or _PLAIN_REST.fullmatch(text, at) is None or text.find("/.", at) >= 0:
+    if at < 0 or len(text) > MAX_LENGTH or text[-1] == "?":
+        return False
+    if _PLAIN_REST.fullmatch(text, at) is None or text.find("/.", at) >= 0:
         return False
     return text[:at] in _plain_origins or _is_plain_origin(text[:at])
 

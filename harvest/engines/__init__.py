@@ -61,6 +61,7 @@ def fit(options: Options) -> tuple[object, ...]:
         options.verify,
         options.http2,
         options.client,
+        options.secret_headers,
     )
 
 

@@ -73,14 +73,16 @@ class CurlEngine:
     def start(self, call: Call) -> None:
         """Begin an exchange."""
         proxy = self._proxy_for(call.url)
-        peer = proxy or urls.origin(call.url)
+        peer = urls.origin(call.url)
+        if proxy:  # a tunnel leads to one origin only
+            peer = f"{proxy} {peer}" if call.url.startswith("https:") else proxy
         handle = self._handle(peer)
         handle.set_up(call, peer, proxy, monotonic())
         self._shards.wary = self._shards.wary or handle.secure
         if self._trust.wants_fresh(handle):
             handle.want_fresh()
-        self._active[handle.curl] = handle
         handle.shard.add(handle.curl)
+        self._active[handle.curl] = handle
 
     def wait(self, seconds: float) -> list[tuple[Call, Attempt]]:
         """The exchanges that ended, waiting for the first of them as long as this."""
@@ -97,6 +99,7 @@ class CurlEngine:
         self._doubtful.clear()
         for handle in list(self._active.values()):
             self._release(handle)
+        self._trust.forget_rows()
 
     def close(self) -> None:
         """Close every connection."""
@@ -119,8 +122,9 @@ class CurlEngine:
         if free:
             return free.pop()
         if self._handles < self._options.concurrency or self._handles <= len(self._active):
+            handle = Handle(self._options, self._shards.choose())
             self._handles += 1
-            return Handle(self._options, self._shards.choose())
+            return handle
         other, free = self._free.popitem(last=False)
         while not free:
             other, free = self._free.popitem(last=False)
@@ -191,10 +195,10 @@ class CurlEngine:
         return [self._give_up(handle, why) for handle, why in self._patience.lost(self._active.values(), now)]
 
     def _give_up(self, handle: Handle, why: str) -> tuple[Call, Attempt]:
-        attempt = self._failure(handle, pycurl.E_OPERATION_TIMEDOUT, why)
+        call, attempt = handle.call, self._failure(handle, pycurl.E_OPERATION_TIMEDOUT, why)
         attempt.elapsed = monotonic() - handle.began
         self._release(handle)
-        return handle.call, attempt
+        return call, attempt
 
     # -- failures
 

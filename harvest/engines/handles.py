@@ -17,6 +17,7 @@ from harvest.policies import IDEMPOTENT_METHODS
 
 _BUFFER = 102_400  # bytes, as the curl program has it: a large body comes in fewer pieces than with the default
 _SUPPRESS_CONNECT_HEADERS = 265  # of libcurl's, but without a name in pycurl
+_NO_CALL = Call("")
 
 
 class Handle:
@@ -34,7 +35,7 @@ class Handle:
         self.curl = pycurl.Curl()
         self.lines: list[bytes] = []
         self.chunks: list[bytes] = []
-        self.call: Call
+        self.call = _NO_CALL
         self.headers: object
         self.proxy: str | None
         self.peer = ""
@@ -61,7 +62,8 @@ class Handle:
             self._specialise(call)
 
     def renew(self) -> None:
-        """Forget the exchange."""
+        """Forget the exchange, and the secrets in it."""
+        self.call = _NO_CALL
         self.lines.clear()
         self.chunks.clear()
         if self.special:

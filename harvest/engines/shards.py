@@ -19,6 +19,8 @@ from harvest.engines.watch import Watch, open_watch
 SIZE = 64
 """Most transfers of a shard."""
 
+_WARINESS = 0.02  # seconds
+
 
 class Shard:
     """One multi handle, the transfers in it, and the time at which it wants to be called without a socket."""
@@ -38,13 +40,13 @@ class Shard:
 
     def add(self, curl: pycurl.Curl) -> None:
         """Begin a transfer."""
-        self.transfers += 1
         self.multi.add_handle(curl)
+        self.transfers += 1
 
     def remove(self, curl: pycurl.Curl) -> None:
         """Forget a transfer, ended or not."""
-        self.transfers -= 1
         self.multi.remove_handle(curl)
+        self.transfers -= 1
 
 
 class Shards:
@@ -65,7 +67,7 @@ class Shards:
         self._stirred: set[pycurl.CurlMulti] = set()
         self._next = 0
         self.wary = False
-        """Answers that nobody waited for are suspicious (in TLS): what comes on their sockets is waited for."""
+        """Answers that nobody waited for are suspicious (in TLS): the true one is given a moment to come as well."""
 
     def choose(self) -> Shard:
         """The shard of one more handle: each in its turn."""
@@ -84,7 +86,9 @@ class Shards:
                 hasty = hasty or running < shard.transfers
                 stirred.add(shard.multi)
             end = min(end, shard.due)
-        wait = 0.0 if hasty and not self.wary else max(0.0, end - monotonic())
+        if hasty:
+            end = now + _WARINESS if self.wary else now
+        wait = max(0.0, end - monotonic())
         for multi, fd, what in self._watch.poll(wait):
             multi.socket_action(fd, what)
             stirred.add(multi)

@@ -28,6 +28,7 @@ def holds_answer(fd: int, secure: bool) -> bool:
     """
     try:
         with socket.socket(fileno=os.dup(fd)) as sock:
+            sock.setblocking(False)
             start = sock.recv(5, socket.MSG_PEEK)
     except OSError:
         return False
@@ -40,7 +41,10 @@ def bytes_received(fd: int) -> int:
     """How much a connection has received since it began; 0 where the system does not tell."""
     if fd < 0 or not hasattr(socket, "TCP_INFO"):
         return 0
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    except OSError:
+        return 0
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.stop)
     except OSError:
@@ -76,20 +80,25 @@ class EpollWatch:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._multis: dict[int, Any] = {}
-        """Of every socket that is registered; None while it is idle."""
+        self._owners: dict[int, tuple[Any, int] | None] = {}
+        """Of every registered socket the multi handle, and what it is watched for; None while it is idle."""
+        self._idle = 0
         self._unread: list[int] = []
         self._events = [0, select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT]
         self._masks = [_mask(events) for events in range(32)]
 
     def change(self, what: int, fd: int, multi: Any, data: object = None) -> None:
         """See `Watch`. A closed socket leaves epoll by itself, and its number may come back."""
-        known = fd in self._multis
+        owners = self._owners
+        known = fd in owners
+        was_idle = known and owners[fd] is None
         if what == REMOVE:
-            if known:
-                self._multis[fd] = None
+            if known and not was_idle:
+                owners[fd] = None
+                self._idle += 1
             return
-        self._multis[fd] = multi
+        self._idle -= was_idle
+        owners[fd] = multi, what
         if not known:
             self._epoll.register(fd, self._events[what])
             return
@@ -101,26 +110,46 @@ class EpollWatch:
     def poll(self, seconds: float) -> list[tuple[Any, int, int]]:
         """See `Watch`."""
         ready = []
-        multis, masks = self._multis, self._masks
+        owners, masks = self._owners, self._masks
         for fd, events in self._epoll.poll(seconds, 1_024):
-            multi = multis[fd]
-            if multi is None:
-                del multis[fd]
-                self._epoll.unregister(fd)
-                self._unread.append(fd)
+            owner = owners.get(fd)
+            if owner is None:
+                self._let_go(fd)
             else:
-                ready.append((multi, fd, masks[events & 31]))
+                ready.append((owner[0], fd, masks[events & 31]))
         return ready
 
     def unread(self) -> list[int]:
         """See `Watch`."""
-        self.poll(0)  # what is ready otherwise will be so at the next time, too
+        if self._idle:
+            self.poll(0)  # what is ready otherwise will be so at the next time, too
         out, self._unread = self._unread, []
         return out
 
     def close(self) -> None:
         """See `Watch`."""
         self._epoll.close()
+
+    def _let_go(self, fd: int) -> None:
+        """Something stirred on a socket that nobody reads from."""
+        if fd in self._owners:
+            del self._owners[fd]
+            self._idle -= 1
+            self._unread.append(fd)
+        try:
+            self._epoll.unregister(fd)
+        except OSError:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """A socket that was closed here is held open by a forked child, and cannot be unregistered any more."""
+        self._epoll.close()
+        self._epoll = select.epoll()
+        self._idle = 0
+        active = {fd: owner for fd, owner in self._owners.items() if owner is not None}
+        for fd, (_, what) in active.items():
+            self._epoll.register(fd, self._events[what])
+        self._owners = dict(active)
 
 
 def _mask(events: int) -> int:

@@ -1,4 +1,4 @@
-"""How each peer does the work, in the bare loop that suits it best.
+"""How each peer does the work, in the bare loop that is fastest with it.
 
 Each function returns another one that gives `(status, body)` of every row; that one is called after the clock has
 stopped. Peers are imported by name, so that what is not installed is not needed. With TLS all of them verify the
@@ -13,13 +13,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .loops import Loop, drawn, gathered
+from .loops import Loop, drawn
 from .readings import Answer, Answers, Work
 
 PATIENCE = 120.0
 
 
-def fetch_aiohttp(work: Work, loop: Loop = gathered) -> Answers:
+def fetch_aiohttp(work: Work, loop: Loop = drawn) -> Answers:
     """A session whose connector allows as many connections."""
     aiohttp = import_module("aiohttp")
 
@@ -49,7 +49,7 @@ def fetch_httpx(work: Work, *, package: str = "httpx", client: str = "AsyncClien
                 response = await session.get(url)
                 return response.status_code, response.content if work.binary else response.text
 
-            return await gathered(get, work)
+            return await drawn(get, work)
 
     return asyncio.run(main())
 
@@ -67,7 +67,7 @@ def fetch_niquests(work: Work) -> Answers:
                 response = await session.get(url)
                 return response.status_code, response.content if work.binary else response.text
 
-            return await gathered(get, work)
+            return await drawn(get, work)
 
     return asyncio.run(main())
 

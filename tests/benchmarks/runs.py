@@ -59,7 +59,7 @@ def _run(column: Column, rounds: Rounds, server: Server | None, core: int | None
     )
     before = server.served() if server else 0
     answer = _ask(order)
-    served = server.served() - before if server else None
+    served = server.served() - before - 1 if server else None  # the question itself is counted
     if "refused" in answer:
         column.refuse(answer["refused"])
     elif served is not None and served < answer["rows"]:
@@ -76,7 +76,8 @@ def _ask(order: Order) -> dict[str, Any]:
         return {"refused": f"not done within {PATIENCE:g} s"}
     if run.returncode:
         return {"refused": _last_words(run)}
-    answer: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
+    said = run.stdout.strip().splitlines()
+    answer: dict[str, Any] = json.loads(said[-1]) if said else {"refused": "it said nothing"}
     return answer
 
 

@@ -97,7 +97,8 @@ def serving(scene: Scene, nginx: Nginx, core: int | None) -> Iterator[Server]:
         folder, server = Path(name), Server(port, counter, name)
         _furnish(folder, scene, nginx, server)
         command = [nginx.binary, "-p", name, "-c", str(folder / "nginx.conf")]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        with (folder / "errors").open("w", encoding="utf-8") as errors:
+            process = subprocess.Popen(command, stderr=errors)
         pin(core, process.pid)
         try:
             _await_start(process, server)
@@ -131,11 +132,11 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _await_start(process: subprocess.Popen[str], server: Server, patience: float = 10) -> None:
+def _await_start(process: subprocess.Popen[bytes], server: Server, patience: float = 10) -> None:
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise Missing(f"nginx did not start: {process.communicate()[1].strip()}")
+            raise Missing(f"nginx did not start: {Path(server.folder, 'errors').read_text(encoding='utf-8').strip()}")
         try:
             server.served()
         except OSError:
@@ -145,10 +146,10 @@ def _await_start(process: subprocess.Popen[str], server: Server, patience: float
     raise Missing(f"nginx did not answer within {patience:g} s")
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.communicate(timeout=5)
+        process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()

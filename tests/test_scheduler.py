@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvest.calls import Call
+from harvest.drive import BURST, drive
 from harvest.errors import ErrorKind
+from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome
 from harvest.pacing import Host
 from harvest.policies import Pace, Retry, Timeout
-from harvest.scheduler import DEEP
+from harvest.scheduler import DEEP, Scheduler
 from harvest.turns import Turns
 from tests.virtual import Reply, answer, begin, calls, failure, in_turn, run
 
@@ -642,3 +644,46 @@ def test_a_hop_gets_what_is_left_of_the_shorter_limit(total: int, deadline: int,
     script = in_turn(lambda: answer(302, 1.0, location="/b"), answer)
     whole = run(calls(f"{A}/"), script, timeout=Timeout(total=total, deadline=deadline))
     assert [call.limit for _, call in whole.engine.started][1] == pytest.approx(left)
+
+
+def test_starts_come_in_bursts() -> None:
+    """A wide window is not opened at once: what has ended is looked at in between, and its connections used again."""
+    bursts: list[int] = []
+
+    class Instant:
+        """Answers everything at the next look."""
+
+        def __init__(self) -> None:
+            self.open: list[Call] = []
+
+        def start(self, call: Call) -> None:
+            self.open.append(call)
+
+        def wait(self, seconds: float) -> list[tuple[Call, Attempt]]:
+            bursts.append(len(self.open))
+            ended, self.open = self.open, []
+            return [(call, Attempt(200)) for call in ended]
+
+        def abort(self) -> None:
+            self.open.clear()
+
+        def close(self) -> None:
+            self.open.clear()
+
+    scheduler = Scheduler(iter(many(A, 1_000)), Options.of({"concurrency": 1_000}), ahead=1_000)
+    assert sum(len(outcomes) for outcomes in drive(scheduler, Instant(), lambda: 0.0)) == 1_000
+    assert max(bursts) == BURST
+
+
+def test_a_consumer_that_holds_back_is_asked_again_soon() -> None:
+    """Even while the next thing that is known to happen is far away."""
+    full = [False]
+    scheduler = Scheduler(iter(many(A, 9)), Options.of({}), ahead=1, room=lambda: not full[0])
+    call = scheduler.start(0.0)
+    assert call is not None
+    full[0] = True
+    while (more := scheduler.start(0.0)) is not None:
+        scheduler.finish(more, Attempt(200), 0.0)
+    scheduler.finish(call, Attempt(503, {"retry-after": "20"}), 0.0)
+    assert scheduler.start(0.1) is None
+    assert 0.1 < (scheduler.wake_at(0.1) or 0.0) < 0.2

@@ -282,3 +282,16 @@ def test_masking_twice_is_masking_once(before: str, after: str) -> None:
     """A masked text is a fixed point, and masking never fails."""
     once = urls.mask(f"{before} https://u:p@a.test/?token=x&y={after}")
     assert urls.mask(once) == once
+
+
+@pytest.mark.parametrize("port", [1, 8080, 9999, 10000, 40571, 59999])
+def test_a_plain_port_needs_no_closer_look(port: int) -> None:
+    """URLs on any usual port, those of servers under test above all, take the fast way."""
+    assert urls.is_normal(f"http://127.0.0.1:{port}/a?b=c")
+
+
+@pytest.mark.parametrize("url", ["http://a:80/", "https://a:443/x", "http://a:99999/", "http://A/x", "http://a/x?"])
+def test_what_is_changed_or_refused_gets_a_closer_look(url: str) -> None:
+    """The fast way lets only those pass that the slow way would leave as they are."""
+    urls.is_normal(url.replace("?", "").lower())  # whatever was remembered before
+    assert not urls.is_normal(url)

@@ -155,9 +155,9 @@ class CurlEngine:
             for curl in good:
                 handle = self._active[curl]
                 attempt = _answer(handle)
-                ended.append(
-                    (handle.call, self._foul(handle.call, attempt) if self._trust.is_rest(handle) else attempt)
-                )
+                if self._trust.is_rest(handle):
+                    attempt = self._foul(handle.call, attempt)
+                ended.append((handle.call, attempt))
                 self._release(handle)
             for curl, code, message in bad:
                 handle = self._active[curl]

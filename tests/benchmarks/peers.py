@@ -44,14 +44,19 @@ def fetch_httpx(work: Work, *, package: str = "httpx", client: str = "AsyncClien
 
     async def main() -> Answers:
         async with getattr(import_module(package), client)(limits=limits, timeout=PATIENCE, **secure) as session:
-
-            async def get(url: str) -> Answer:
-                response = await session.get(url)
-                return response.status_code, response.content if work.binary else response.text
-
-            return await drawn(get, work)
+            return await _drawn_by(session, work)
 
     return asyncio.run(main())
+
+
+async def _drawn_by(session: Any, work: Work) -> Answers:
+    """With a session in the manner of requests."""
+
+    async def get(url: str) -> Answer:
+        response = await session.get(url)
+        return response.status_code, response.content if work.binary else response.text
+
+    return await drawn(get, work)
 
 
 def fetch_niquests(work: Work) -> Answers:
@@ -62,12 +67,7 @@ def fetch_niquests(work: Work) -> Answers:
         pool = niquests.AsyncSession(pool_maxsize=work.concurrency, timeout=PATIENCE, verify=work.ca or True)
         async with pool as session:
             session.trust_env = False  # a bundle named by the environment would take the place of ours
-
-            async def get(url: str) -> Answer:
-                response = await session.get(url)
-                return response.status_code, response.content if work.binary else response.text
-
-            return await drawn(get, work)
+            return await _drawn_by(session, work)
 
     return asyncio.run(main())
 

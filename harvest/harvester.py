@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from harvest import engines, frames, inputs, proxies, runner
+from harvest import awaiting, engines, frames, inputs, proxies, runner
 from harvest._version import __version__
 from harvest.calls import Headers
 from harvest.decoding import ACCEPT_ENCODING
@@ -126,7 +127,7 @@ class Harvester:
     def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> _FrameRun:
         chosen, selection, source = self._read(data, url, options, blocking=blocking, keep=True)
         sink = FrameSink(source, chosen, selection)
-        loop = None if blocking or chosen.client is None else _running_loop()
+        loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
         harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, loop), finished=sink.finished)
         return _FrameRun(harvest, sink, url, {**self._given, **options})
 
@@ -176,8 +177,6 @@ class _FrameRun:
         return self._done(frame)
 
     async def watch(self) -> pd.DataFrame:
-        from harvest import awaiting  # loaded on use, for asyncio's sake
-
         with _bar(self._harvest) as tick:
             try:
                 frame = await awaiting.watch(self._worker, tick)
@@ -192,12 +191,6 @@ class _FrameRun:
 
     def _done(self, frame: pd.DataFrame) -> pd.DataFrame:
         return remember(frame, Origin(self._url, self._given, self._harvest.source.recipe.own_parts))
-
-
-def _running_loop() -> Any:
-    import asyncio
-
-    return asyncio.get_running_loop()
 
 
 @contextmanager

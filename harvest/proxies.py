@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from urllib.request import getproxies, proxy_bypass
 
 from harvest import urls
 
@@ -13,16 +14,7 @@ ProxyFor = Callable[[str], str | None]
 
 def in_use(proxy: str | None) -> bool:
     """Whether any request may go through a proxy."""
-    if proxy is not None:
-        return True
-    found = _settings()
-    return bool(_found(found)) and found.get("no") != "*"
-
-
-def _settings() -> dict[str, str]:
-    from urllib.request import getproxies  # loaded on use: it brings half of the standard library's network
-
-    return getproxies()
+    return proxy is not None or (bool(_found(getproxies())) and getproxies().get("no") != "*")
 
 
 def _found(proxies: dict[str, str]) -> list[str]:
@@ -37,10 +29,9 @@ def chooser(proxy: str | None) -> ProxyFor:
     """
     if proxy is not None:
         return lambda url: proxy
-    found = _settings()
+    found = getproxies()
     if not _found(found):
         return lambda url: None
-    from urllib.request import proxy_bypass
 
     @lru_cache(maxsize=4_096)
     def by_origin(origin: str) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ON_USE = ["asyncio", "difflib", "email.utils", "httpx", "pycurl", "tqdm", "urllib.request"]
+ON_USE = ["difflib", "httpx", "pycurl", "tqdm"]
 LOADED = """
 import json, sys
 import pandas

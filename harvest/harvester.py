@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Unpack
 
 import pandas as pd
@@ -22,6 +23,7 @@ from harvest.harvests import BatchSink, Channel, FrameSink, Harvest
 from harvest.memory import Origin, remember
 from harvest.options import FetchOptions, Options
 from harvest.outcomes import Outcome
+from harvest.pacing import Pacer
 from harvest.progress import open_bar
 from harvest.selection import Selection
 from harvest.wire import basic
@@ -29,6 +31,9 @@ from harvest.wire import basic
 
 class Harvester:
     """The verbs as methods, with options of their own; connections stay open between calls.
+
+    What was learnt of a host, such as the rate it bears and what is left of its quota, is kept for the next
+    call, too. The repr shows it.
 
     Parameters
     ----------
@@ -48,11 +53,15 @@ class Harvester:
         self._given = options
         self._options = Options.of(options)
         self._spare: list[tuple[int, object, Engine]] = []
+        self._known: dict[str, Pacer] | None = {} if self._keep else None
         self._lock = threading.Lock()
         self._closed = False
 
     def __repr__(self) -> str:
-        return repr(self._options).replace("Options", "Harvester", 1)
+        now = monotonic()
+        learnt = {name: pacer.learnt(now) for name, pacer in list((self._known or {}).items())}
+        lines = [f"  {name.removeprefix('https://')}: {words}" for name, words in learnt.items() if words]
+        return "\n".join([repr(self._options).replace("Options", "Harvester", 1), *lines])
 
     def __enter__(self) -> Harvester:
         return self
@@ -128,7 +137,9 @@ class Harvester:
         chosen, selection, source = self._read(data, url, options, blocking=blocking, keep=True)
         sink = FrameSink(source, chosen, selection)
         loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
-        harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, loop), finished=sink.finished)
+        harvest = Harvest(
+            source, chosen, selection, lambda: self._lease(chosen, loop), finished=sink.finished, known=self._known
+        )
         return _FrameRun(harvest, sink, url, {**self._given, **options})
 
     def _iterate(
@@ -138,7 +149,9 @@ class Harvester:
         work: Callable[[Harvest, threading.Event], None],
     ) -> Iterator[Any]:
         chosen, selection, source = read
-        harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, None), room=channel.room)
+        harvest = Harvest(
+            source, chosen, selection, lambda: self._lease(chosen, None), room=channel.room, known=self._known
+        )
         channel.pulled = lambda: harvest.pulled
         return _consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
 

@@ -19,6 +19,7 @@ from harvest.drive import Engine, drive
 from harvest.inputs import Input
 from harvest.options import Options
 from harvest.outcomes import Outcome, Summary
+from harvest.pacing import Pacer
 from harvest.progress import Progress
 from harvest.scheduler import DEEP, Scheduler
 from harvest.selection import Selection
@@ -42,7 +43,7 @@ class Harvest:
         Lends the engine for the run, in the thread that will use it.
     finished : callable, optional
         See `Sharing`.
-    room : callable, optional
+    room, known : optional
         See `Scheduler`.
     """
 
@@ -55,6 +56,7 @@ class Harvest:
         *,
         finished: Callable[[int], Outcome | None] | None = None,
         room: Callable[[], bool] | None = None,
+        known: dict[str, Pacer] | None = None,
     ) -> None:
         self.source = source
         self.options = options
@@ -71,6 +73,7 @@ class Harvest:
             epoch=time() - monotonic(),
             ahead=DEEP if room is None else 4 * options.concurrency,
             room=room,
+            known=known,
         )
 
     @property

@@ -22,6 +22,12 @@ class Job:
     attempts = 0
     hops = 0
     free = True
+    refused = False
+    """Its last attempt was turned away for being one too many."""
+    level = 1
+    """How many were under way to its host when it left, itself included."""
+    number = 0
+    """Which request to its host it was, counted from the first."""
     waits = "queue"
     """In the host's ``queue``, or for a ``later`` time; empty while under way, ``over`` afterwards."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from harvest.calls import Call
     from harvest.outcomes import Outcome
 
 SECRET_HEADERS = frozenset(
@@ -44,6 +45,7 @@ class FetchOptions(TypedDict, total=False):
     parse: Callable[[Outcome], Any] | None
     concurrency: int
     rate: float | str | Pace | None
+    realm: Callable[[Call], str] | None
     retry: int | Retry
     timeout: float | Timeout | None
     max_bytes: int | None
@@ -74,6 +76,7 @@ class Options:
     parse: Callable[[Outcome], Any] | None = None
     concurrency: int = 32
     rate: Pace | None = None
+    realm: Callable[[Call], str] | None = None
     retry: Retry = field(default_factory=Retry)
     timeout: Timeout = field(default_factory=Timeout)
     max_bytes: int | None = 64 * 2**20
@@ -124,6 +127,8 @@ class Options:
             raise UsageError(f'block_private={self.block_private!r} does not exist; use True, False or "redirects"')
         if self.parse is not None and not callable(self.parse):
             raise UsageError("parse= cannot be called; pass a function that takes an Outcome")
+        if self.realm is not None and not callable(self.realm):
+            raise UsageError("realm= cannot be called; pass a function that takes a Call and names what shares a limit")
         if not isinstance(self.progress, bool) and not callable(self.progress):
             raise UsageError("progress= is neither True nor False; pass one of them, or a function of a Progress")
 

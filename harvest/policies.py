@@ -53,6 +53,9 @@ class Retry:
         A request with an ``Idempotency-Key`` header is tried again anyway.
     max_retry_after : float, default 300
         Longest ``Retry-After`` that is obeyed, in seconds; beyond it the row fails and says so.
+    patience : float or None, default 60
+        Seconds for which a host may give no good answer at all before its remaining rows fail as
+        ``circuit_open``. A host that never gave one has 5; None never gives up.
 
     Examples
     --------
@@ -66,12 +69,15 @@ class Retry:
     statuses: frozenset[int] = TRANSIENT_STATUSES
     unsafe: bool = False
     max_retry_after: float = 300.0
+    patience: float | None = 60.0
 
     def __post_init__(self) -> None:
         positive("Retry(attempts)", self.attempts, whole=True)
         positive("Retry(base)", self.base)
         positive("Retry(cap)", self.cap)
         positive("Retry(max_retry_after)", self.max_retry_after)
+        if self.patience is not None:
+            positive("Retry(patience)", self.patience)
         switch("Retry(unsafe)", self.unsafe)
         statuses = self.statuses
         if not isinstance(statuses, Iterable) or not all(isinstance(status, int) for status in statuses):

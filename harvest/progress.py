@@ -7,7 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Wait(NamedTuple):
+    """Why nothing is sent to a host just now, and for how long."""
+
+    host: str
+    seconds: float
+    reason: str
+
+    def __str__(self) -> str:
+        rest = "" if self.reason.endswith("/s") else f" {max(1, round(self.seconds))} s"
+        return f"{self.host} {self.reason}{rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +38,8 @@ class Progress:
         Requests under way.
     rate : float
         Rows per second since the start.
-    waiting : tuple of str and float, or None
-        The host that is cooling down and for how many seconds more.
+    waiting : Wait or None
+        The host that is left alone longest, for how many seconds more, and why.
     """
 
     total: int | None
@@ -37,7 +49,7 @@ class Progress:
     retrying: int
     in_flight: int
     rate: float
-    waiting: tuple[str, float] | None
+    waiting: Wait | None
 
     @property
     def notes(self) -> str:
@@ -46,8 +58,7 @@ class Progress:
         if self.retrying:
             parts.append(f"{self.retrying:,} retrying")
         if self.waiting is not None:
-            host, seconds = self.waiting
-            parts.append(f"{host} cooling {max(1, round(seconds))} s")
+            parts.append(str(self.waiting))
         return ", ".join(parts)
 
 

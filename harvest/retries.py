@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 from harvest.calls import Call
+from harvest.errors import ErrorKind
 from harvest.outcomes import Attempt
+from harvest.pacing.health import Failure
 from harvest.policies import IDEMPOTENT_METHODS, Retry
 
 THROTTLES = frozenset({429, 503})
 """Statuses with which a server says that it did not act on the request (RFC 6585 §4)."""
+_FAILURES = {
+    ErrorKind.CONNECT: Failure.LOST,
+    ErrorKind.DNS: Failure.LOST,
+    ErrorKind.TLS: Failure.LASTING,
+    ErrorKind.TIMEOUT: Failure.LATE,
+    ErrorKind.PROTOCOL: Failure.FAULT,
+}
+
+
+def failure(retry: Retry, attempt: Attempt) -> Failure | None:
+    """What an attempt says of its host; None if all is well with it."""
+    if attempt.error is None:
+        if attempt.status < 400:
+            return None
+        if is_refusal(attempt):
+            return Failure.REFUSED
+        return Failure.FAULT if attempt.status in retry.statuses else None
+    found = _FAILURES.get(attempt.error)
+    return Failure.LASTING if found is Failure.LOST and attempt.permanent else found
+
+
+def is_refusal(attempt: Attempt) -> bool:
+    """Whether the server turned the request away for being one too many, some say so with 403."""
+    if attempt.status != 403:
+        return attempt.status in THROTTLES
+    return "retry-after" in attempt.headers or attempt.headers.get("x-ratelimit-remaining") == "0"
 
 
 def may_retry(retry: Retry, call: Call, attempt: Attempt, attempts: int) -> bool:
@@ -27,14 +55,14 @@ def is_transient(retry: Retry, attempt: Attempt) -> bool:
         return False
     if attempt.error is not None:
         return attempt.error.retryable
-    return attempt.status in retry.statuses
+    return attempt.status in retry.statuses or (attempt.status == 403 and is_refusal(attempt))
 
 
 def _harmless(retry: Retry, call: Call, attempt: Attempt) -> bool:
     """Sending it twice does no harm: idempotent, not acted upon, or the caller says so."""
     if call.method in IDEMPOTENT_METHODS or retry.unsafe or attempt.unsent:
         return True
-    return attempt.status in THROTTLES or has_key(call)
+    return is_refusal(attempt) or has_key(call)
 
 
 def has_key(call: Call) -> bool:

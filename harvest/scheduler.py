@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from heapq import heapify, heappop, heappush
 from itertools import count
 from random import random
 
-from harvest import addresses, redirects, retries, urls, verdicts
+from harvest import addresses, lessons, redirects, retries, urls, verdicts
 from harvest.calls import Call
 from harvest.deadlines import Deadlines
 from harvest.errors import ErrorKind
+from harvest.hosts import Hosts
 from harvest.jobs import Job
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome, Summary
-from harvest.pacing import Host
+from harvest.pacing import Host, Pacer
 from harvest.policies import IDEMPOTENT_METHODS
+from harvest.progress import Wait
 from harvest.turns import Turns
 
 DEEP = 10_000
 """Most calls that are held, waiting, while none of them may start."""
-_MANY_HOSTS = 1_000
 _HELD_BACK = 0.005  # seconds until it is asked again whether there is room
 
 
@@ -43,6 +44,8 @@ class Scheduler:
         Whether one more row may be admitted; how a slow consumer holds the harvest back.
     draw : callable, optional
         Random numbers from [0, 1).
+    known : mutable mapping of str to Pacer, optional
+        What earlier runs learnt of the hosts; this run adds to it.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Scheduler:
         ahead: int = 128,
         room: Callable[[], bool] | None = None,
         draw: Callable[[], float] = random,
+        known: MutableMapping[str, Pacer] | None = None,
     ) -> None:
         self.options = options
         self.summary = Summary()
@@ -72,14 +76,13 @@ class Scheduler:
         """The consumer has no room for more rows."""
         self._queued = 0
         self._jobs: dict[int, Job] = {}
-        self._hosts: dict[str, Host[Job]] = {}
+        self._hosts = Hosts(options, known)
         self._turns: Turns[Job] = Turns()
         self._later: list[tuple[float, int, Job]] = []
         self._deadlines = Deadlines(options.timeout)
         self._limited = options.timeout.deadline is not None
         self._moved: set[Host[Job]] = set()
         self._settled: list[Outcome] = []
-        self._many = _MANY_HOSTS
         self._serial = count().__next__
 
     @property
@@ -97,15 +100,16 @@ class Scheduler:
             self._turns.replace(self._moved)
         self._turns.wake(now)
         while self._later and self._later[0][0] <= now:
-            self._enqueue(heappop(self._later)[2], now, front=True)
+            self._resume(heappop(self._later)[2], now)
         if self._queued < self._low and not self._exhausted:
             self._fill(self._ahead, now)
         while (host := self._turns.next(now)) is None:
             if not self._fill(min(self._queued + 1, DEEP), now):
                 return None
-        job = host.queue.popleft()
+        job = host.take(now)
         self._queued -= 1
         host.started(now)
+        job.level, job.number = host.in_flight, host.pacer.departures
         self.in_flight += 1
         self._turns.place(host)
         job.started, job.waits = now, ""
@@ -140,7 +144,9 @@ class Scheduler:
         job.busy += now - job.started
         self.summary.bytes += len(attempt.body)
         out = self._judge(job, attempt, now)
-        if host.queue:
+        if host.queue or host.put_off:
+            if host.pacer.health.given_up:
+                self._give_up(host, now)
             self._moved.add(host)
         return out
 
@@ -149,12 +155,14 @@ class Scheduler:
         out, self._settled = self._settled, []
         return out
 
-    def waiting(self, now: float) -> tuple[str, float] | None:
-        """The host that waits longest and for how many seconds, while nothing else may start."""
-        host = self._turns.cooling(now)
-        if host is None:
+    def waiting(self, now: float) -> Wait | None:
+        """The host that waits longest, and why."""
+        found = self._turns.asleep(now)
+        if found is None:
             return None
-        return urls.host_of(host.name + "/"), host.cool_until - now
+        at, host = found
+        name = urls.host_of(host.name + "/") if self.options.realm is None else host.name
+        return Wait(name, at - now, host.pacer.why(now, host.waiting))
 
     # -- what comes in
 
@@ -179,29 +187,47 @@ class Scheduler:
 
     def _admit(self, call: Call, now: float) -> None:
         call.guarded = self.options.block_private is True
-        self._enqueue(Job(call, now), now)
+        job = Job(call, now)
+        try:
+            job.host = self._hosts.of(call, now)
+        except Exception as error:  # whatever a caller's realm= may raise
+            attempt = Attempt(error=ErrorKind.INVALID_REQUEST, detail=f"realm= failed: {error!r}")
+            self._settled.append(self._outcome(job, attempt, now))
+        else:
+            self._enqueue(job, now)
 
-    def _enqueue(self, job: Job, now: float, front: bool = False) -> None:
-        name = urls.origin(job.call.url)
-        host = self._hosts.get(name)
-        if host is None:
-            if len(self._hosts) >= self._many:
-                self._forget(now)
-            host = self._hosts[name] = Host(name, self.options.rate)
-        job.host = host
-        if front:
-            job.waits = "queue"
+    def _resume(self, job: Job, now: float) -> None:
+        """A row is to be tried again: first of all, unless its host has no retries to spare.
+
+        What was refused twice goes behind the others, so that no row uses up its attempts as a probe.
+        """
+        job.host = self._hosts.of(job.call, now)
+        if job.refused or job.host.pacer.may_repeat(now):
+            self._enqueue(job, now, front=not job.refused or job.attempts == 1)
+        else:
+            self._enqueue(job, now, off=True)
+
+    def _enqueue(self, job: Job, now: float, *, front: bool = False, off: bool = False) -> None:
+        host = job.host
+        if not host.pacer.health.admits(now):
+            self._settled.append(self._outcome(job, _unasked(host), now))
+            return
+        job.waits = "queue"
+        if off:
+            host.put(job)
+        elif front:
             host.queue.appendleft(job)
         else:
             host.queue.append(job)
         self._queued += 1
-        if len(host.queue) == 1:
+        if host.waiting == 1:
             self._turns.place(host)
 
-    def _forget(self, now: float) -> None:
-        """Drop the hosts of which nothing need be remembered any more."""
-        self._hosts = {name: host for name, host in self._hosts.items() if not host.idle(now)}
-        self._many = max(_MANY_HOSTS, 2 * len(self._hosts))
+    def _give_up(self, host: Host[Job], now: float) -> None:
+        """End the rows that wait for a host that is not asked any more."""
+        jobs = host.clear()
+        self._queued -= len(jobs)
+        self._settled += [self._outcome(job, _unasked(host), now) for job in jobs]
 
     # -- what must not wait any longer
 
@@ -212,7 +238,7 @@ class Scheduler:
             if job.waits == "later":
                 over.add(job.first.row)
             else:
-                job.host.queue.remove(job)
+                job.host.remove(job)
                 self._queued -= 1
                 self._turns.place(job.host)
             self._settled.append(self._outcome(job, self._deadlines.missed(), now))
@@ -227,10 +253,11 @@ class Scheduler:
             job.free = False
             self._enqueue(job, now, front=True)
             return None
+        rests = lessons.learn(job, attempt, self.options.retry, now, self._epoch, self._draw)
         if attempt.status in redirects.STATUSES and attempt.error is None and self.options.follow_redirects:
             return self._follow(job, attempt, now)
         job.attempts += 1
-        if self._retries(job, attempt, now):
+        if self._retries(job, attempt, rests, now):
             return None
         return self._outcome(job, attempt, now)
 
@@ -252,6 +279,7 @@ class Scheduler:
         hop.guarded = job.call.guarded or self._leaves_public(attempt)
         job.call = hop
         job.hops += 1
+        job.host = self._hosts.of(hop, now)
         self._enqueue(job, now, front=True)
         return None
 
@@ -259,37 +287,21 @@ class Scheduler:
         public = bool(attempt.peer) and not addresses.is_private(attempt.peer)
         return self.options.block_private == "redirects" and public
 
-    def _retries(self, job: Job, attempt: Attempt, now: float) -> bool:
+    def _retries(self, job: Job, attempt: Attempt, rests: bool, now: float) -> bool:
         """Put the job off, if it is to be tried again."""
-        retry = self.options.retry
-        if not retries.is_transient(retry, attempt):
+        retry, pacer = self.options.retry, job.host.pacer
+        if not retries.may_retry(retry, job.first, attempt, job.attempts):
             return False
-        cooling = self._cool(job, attempt, now)
-        if not retries.may_retry(retry, job.call, attempt, job.attempts):
+        if pacer.health.given_up or pacer.health.hopeless or (pacer.budget.in_vain and not job.refused):
             return False
-        pause = 0.0 if cooling else retries.backoff(retry, job.attempts, self._draw())
-        if self._deadlines.is_late(job, max(now + pause, job.host.cool_until)):
+        pause = 0.0 if rests else retries.backoff(retry, job.attempts, self._draw())
+        if self._deadlines.is_late(job, max(now + pause, pacer.cool_until)):
             return False
         self.summary.retries += 1
         self.retrying += 1
         job.again = True
         job.call, job.hops, job.spent, job.waits = job.first, 0, 0.0, "later"
         heappush(self._later, (now + pause, self._serial(), job))
-        return True
-
-    def _cool(self, job: Job, attempt: Attempt, now: float) -> bool:
-        """Let the host rest for as long as it asks, jittered so that not all come back at once."""
-        retry = self.options.retry
-        if attempt.status not in retry.statuses or "retry-after" not in attempt.headers:
-            return False
-        asked = retries.retry_after(attempt.headers["retry-after"], self._epoch + now)
-        if asked is None:
-            return False
-        if asked > retry.max_retry_after:
-            attempt.permanent = True
-            attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
-            return False
-        job.host.cool(now + asked + self._draw() * (0.1 * asked + 0.1))
         return True
 
     def _outcome(self, job: Job, attempt: Attempt, now: float) -> Outcome:
@@ -308,3 +320,10 @@ class Scheduler:
         if attempt.permanent and attempt.error is None and attempt.detail:
             out.error_detail = f"{out.error_detail}{attempt.detail}"
         return out
+
+
+def _unasked(host: Host[Job]) -> Attempt:
+    """What takes the place of an answer of a host that is not asked any more."""
+    health = host.pacer.health
+    detail = f"not asked, the host failed {health.failures:,} times running: {health.cause}"
+    return Attempt(error=ErrorKind.CIRCUIT_OPEN, detail=detail)

@@ -33,7 +33,7 @@ class Turns(Generic[T]):
     def place(self, host: Host[T]) -> None:
         """Give a host a fresh place, if it has anything to ask; its older place lapses."""
         host.turn += 1
-        if host.queue:
+        if host.queue or host.put_off:
             if host.streak >= RUN or not host.seniority:
                 host.seniority, host.streak = self._serial(), 0
             heappush(self._ready, (host.in_flight, host.seniority, host.turn, host))
@@ -52,7 +52,10 @@ class Turns(Generic[T]):
             _, _, turn, host = heappop(self._ready)
             if turn != host.turn:
                 continue
-            if host.pace is None and host.cool_until <= now:
+            pacer = host.pacer
+            if host.in_flight + 1 > pacer.room:
+                continue  # its next answer gives it a place again
+            if not pacer.gated and host.queue:
                 return host
             at = host.ready_at(now)
             if at <= now:
@@ -73,10 +76,10 @@ class Turns(Generic[T]):
             heappop(self._asleep)
         return self._asleep[0][0] if self._asleep else None
 
-    def cooling(self, now: float) -> Host[T] | None:
-        """The host that still has to cool down longest, of those with something to ask."""
-        hosts = [host for *_, host in self._asleep if host.queue and host.cool_until > now]
-        return max(hosts, key=lambda host: host.cool_until, default=None)
+    def asleep(self, now: float) -> tuple[float, Host[T]] | None:
+        """The host that has to wait longest, of those with something to ask, and until when."""
+        hosts = [(at, host) for at, _, turn, host in self._asleep if at > now and turn == host.turn]
+        return max(hosts, key=lambda entry: entry[0], default=None)
 
     def _clear(self) -> None:
         self._ready = [entry for entry in self._ready if entry[2] == entry[3].turn]

@@ -55,7 +55,9 @@ _OPTIONS = """\
     concurrency : int, default 32
         Requests in flight, to all hosts together and to each.
     rate : float, str or Pace, optional
-        Requests per host: ``10`` a second, ``"100/min"``.
+        The most requests per host: ``10`` a second, ``"100/min"``. Without it the host's own limit is found.
+    realm : callable, optional
+        From a `Call` to the name of what shares one limit, where that is not the host.
     retry : int or Retry, default Retry()
         An int is the number of attempts.
     timeout : float or Timeout, default 30

@@ -20,7 +20,7 @@ import pytest
 import harvest
 from harvest import progress
 from harvest.policies import Retry
-from harvest.progress import Progress
+from harvest.progress import Progress, Wait
 from tests.gates import closed_gate
 from tests.hosts import in_thread
 from tests.server import Server
@@ -253,9 +253,10 @@ def test_moments_under_way(server: Server) -> None:
     assert max(each.in_flight for each in told) == 1
     waits = [each.waiting for each in told if each.waiting]
     assert waits
-    host, seconds = waits[0]
+    host, seconds, reason = waits[0]
     assert host.startswith("127.0.0.1")
     assert 0 < seconds <= 0.75
+    assert reason == "cooling"
 
 
 def test_moments_are_not_too_many(server: Server) -> None:
@@ -271,8 +272,9 @@ def test_moments_are_not_too_many(server: Server) -> None:
     [
         ((None, 0, 0, 0, 0, 0, 0.0, None), ""),
         ((9, 3, 1, 2, 0, 4, 1.0, None), "2 failed"),
-        ((9, 3, 1, 2, 5, 4, 1.0, ("a.example", 0.2)), "2 failed, 5 retrying, a.example cooling 1 s"),
-        ((None, 0, 0, 12_345, 0, 0, 1.0, ("a.example", 11.6)), "12,345 failed, a.example cooling 12 s"),
+        ((9, 3, 1, 2, 5, 4, 1.0, Wait("a.example", 0.2, "cooling")), "2 failed, 5 retrying, a.example cooling 1 s"),
+        ((None, 0, 0, 12_345, 0, 0, 1.0, Wait("a.example", 11.6, "cooling")), "12,345 failed, a.example cooling 12 s"),
+        ((9, 3, 1, 0, 0, 4, 1.0, Wait("a.example", 0.1, "kept to 49.3/s")), "a.example kept to 49.3/s"),
     ],
 )
 def test_notes(moment: tuple[Any, ...], notes: str) -> None:

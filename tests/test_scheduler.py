@@ -17,7 +17,7 @@ from harvest.drive import BURST, drive
 from harvest.errors import ErrorKind
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome
-from harvest.pacing import Host
+from harvest.pacing import Host, Pacer
 from harvest.policies import Pace, Retry, Timeout
 from harvest.scheduler import DEEP, Scheduler
 from harvest.turns import Turns
@@ -179,11 +179,11 @@ def test_backoff_is_full_jitter() -> None:
 
 
 def test_backoff_spreads_a_herd() -> None:
-    """A hundred rows that fail together do not come back together."""
-    whole = run(many(A, 100), in_turn(lambda: answer(500), answer), draw=random.Random(1).random, concurrency=100)
-    again = sorted(whole.engine.of_row(row)[1] for row in range(100))
-    assert len({round(at, 3) for at in again}) > 60
-    assert again[-1] < 0.52
+    """Forty rows that fail together do not come back together."""
+    whole = run(many(A, 40), in_turn(lambda: answer(500), answer), draw=random.Random(1).random, concurrency=100)
+    again = sorted(whole.engine.of_row(row)[1] for row in range(40))
+    assert len({round(at, 3) for at in again}) > 24
+    assert again[-1] < 0.65
 
 
 def test_a_row_that_backs_off_takes_no_slot() -> None:
@@ -628,10 +628,10 @@ def test_every_call_ends_exactly_once(
 def test_bookkeeping_does_not_grow_with_rows() -> None:
     """Places in the queue of hosts lapse, but do not pile up."""
     turns: Turns[int] = Turns()
-    host: Host[int] = Host(A)
+    host: Host[int] = Host(A, Pacer(64))
     host.queue.extend(range(10))
     for number in range(10_000):
-        host.in_flight = number % 32
+        host.in_flight = number % 8
         turns.place(host)
         assert len(turns._ready) <= 200
     assert turns.next(0.0) is host

@@ -5,6 +5,7 @@
     python -m tests.benchmarks json latency --rows 5000 --repeats 3 --only harvest,aiohttp
     python -m tests.benchmarks --json all.json --picture all.png
     python -m tests.benchmarks --from all.json --picture all.png    # the same again, nothing is run
+    python -m tests.benchmarks limits --picture limits.png          # the four scenes with a limit
 
 What is measured. nginx serves one body from a port of its own. Each contender is given the same list of
 distinct URLs and the same number of requests in flight, and keeps the status and the body of every answer.
@@ -19,6 +20,13 @@ round; the table shows the median of the rounds, with the least and the most. Wi
 server's certificate. A run counts only if every status was 200, every body was the one served and the server
 counted as many requests: else the contender is refused, the table says why, and the exit code is 1. A program
 that keeps no bodies is held to their statuses and sizes.
+
+The `limits` are about quota, not speed. Each run gets a server of its own that refuses what comes too fast. harvest
+runs with its defaults and is told nothing, aiometer is told the rate, the others have five attempts a row. The
+server's log says what share of the quota was used from the first request to the last (of what the limiter would have
+accepted meanwhile, burst included), and what share of the requests was refused; only the rows that failed in the end
+are the client's word. Whoever gives up soon may well have used the quota: the columns belong together. A round takes
+about 13 minutes, so there is one.
 
 What is to be reached stands below each table, with what was; "the fastest of" is found anew in each round. A
 target that was missed leaves the exit code at 0.

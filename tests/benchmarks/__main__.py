@@ -7,7 +7,7 @@ import importlib.util
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 
 from .arguments import parser
@@ -18,7 +18,7 @@ from .record import Record
 from .rounds import Rounds
 from .runs import play, prepare
 from .scene import Scene
-from .scenes import SCENES
+from .scenes import SCENES, expanded
 from .server import Nginx, find, serving
 from .table import table
 
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A target that was missed is no failure.
     """
     options = parser().parse_args(arguments)
+    options.scenes = expanded(options.scenes or SCENES)
     try:
         _check_picture(options)
         record = _shown(options) if options.files else _measured(options)
@@ -41,16 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _shown(options: argparse.Namespace) -> Record:
     """What was measured before, in tables and as a picture."""
     record = Record.read(options.files)
-    chosen = [rounds for rounds in record.tables if rounds.scene.name in (options.scenes or SCENES)]
-    print("\n\n".join([record.heading, *map(table, chosen)]))
+    record.tables = [rounds for rounds in record.tables if rounds.scene.name in options.scenes]
+    print("\n\n".join([record.heading, *map(table, record.tables)]))
     _draw(record, options)
     return record
 
 
 def _measured(options: argparse.Namespace) -> Record:
     """Run the scenes, with a table for each concurrency; what was measured is saved after each."""
-    scenes = [SCENES[name] for name in options.scenes or SCENES]
+    scenes = [SCENES[name] for name in options.scenes]
     scenes = [scene for scene in scenes if set(scene.contenders) & set(options.only)]
+    _check_limits(scenes)
     nginx = find() if any(scene.server for scene in scenes) else None
     cores = share_out()
     record = Record(_heading(scenes, options.only, nginx, cores))
@@ -71,15 +73,21 @@ def _scene(scene: Scene, options: argparse.Namespace, nginx: Nginx | None, cores
     with serving(scene, nginx, cores.server) if scene.server and nginx else nullcontext() as server:
         for concurrency in options.concurrency or scene.concurrencies:
             rounds = prepare(scene, options.only, concurrency=concurrency, rows=rows, repeats=repeats)
-            play(rounds, server, cores.client, _say)
+            play(rounds, server, cores, _say)
             yield rounds
 
 
 def _draw(record: Record, options: argparse.Namespace) -> None:
     if options.picture:
-        from .picture import draw
+        from .pictures import draw
 
         draw(record, options.picture)
+
+
+def _check_limits(scenes: Iterable[Scene]) -> None:
+    for scene in scenes:
+        if scene.limit and (why := scene.limit.missing()):
+            raise Missing(f"{scene.name}: {why}")
 
 
 def _check_picture(options: argparse.Namespace) -> None:

@@ -6,15 +6,16 @@ import argparse
 from pathlib import Path
 
 from .contenders import CONTENDERS
-from .scenes import SCENES
+from .scenes import FAMILIES, SCENES
 
 
 def parser() -> argparse.ArgumentParser:
     """Scenes, their sizes, and where the results go."""
+    known = (*SCENES, *FAMILIES)
     about = "harvest and its peers on the same work, side by side"
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=about)
     add = parser.add_argument
-    add("scenes", nargs="*", metavar="scene", type=_scene, help=f"of {', '.join(SCENES)} (default: all)")
+    add("scenes", nargs="*", metavar="scene", type=_scene, help=f"of {', '.join(known)} (default: all)")
     add("--rows", type=_count, help="requests a run (default: as the scene says)")
     add("--repeats", type=_count, help="runs of each contender (default: as the scene says, mostly 5)")
     add("--concurrency", type=_counts, help="requests in flight, several with commas (default: as the scene says)")
@@ -26,8 +27,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _scene(name: str) -> str:
-    if name not in SCENES:
-        raise argparse.ArgumentTypeError(f"no scene {name!r}; there are: {', '.join(SCENES)}")
+    if name not in SCENES and name not in FAMILIES:
+        raise argparse.ArgumentTypeError(f"no scene {name!r}; there are: {', '.join([*SCENES, *FAMILIES])}")
     return name
 
 

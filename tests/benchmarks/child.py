@@ -32,7 +32,7 @@ def carry_out(order: Order) -> Reading:
     pin(order.core)
     scene = SCENES[order.scene].changed(order.variant)
     work = scene.work(port=order.port, folder=order.folder, rows=order.rows, concurrency=order.concurrency)
-    return CONTENDERS[order.contender].measure(work)
+    return CONTENDERS[order.contender].run(work)
 
 
 def main(order: str) -> None:

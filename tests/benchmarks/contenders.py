@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from . import ours, peers
+from . import limited_contenders, ours, peers
 from .bookkeeping import measure_fake_engine, measure_scheduler
 from .imports import measure_import
 from .loops import batched
@@ -22,16 +22,22 @@ class Contender:
     """One who takes part.
 
     `package` is what pip (or, for a `program`, Debian) calls it. One that is slow is given fewer rows
-    (`most_rows`), and the table says so: its rate is still comparable, as every rate is a request's.
+    (`most_rows`), and the table says so: its rate is still comparable, as every rate is a request's. `limited` is how
+    it works under a limit, if otherwise.
     """
 
     name: str
     measure: Callable[[Work], Reading]
+    limited: Callable[[Work], Reading] | None = None
     module: str = ""
     program: str = ""
     package: str = ""
     most_rows: int | None = None
     note: str = ""
+
+    def run(self, work: Work) -> Reading:
+        """Do the work, under a limit in the way for that."""
+        return self.limited(work) if work.limit and self.limited else self.measure(work)
 
     def missing(self) -> str:
         """Why it cannot take part; empty if it can."""
@@ -65,10 +71,14 @@ def _harvest(name: str, measure: Callable[[Work], Reading]) -> Contender:
     return Contender(name=name, module="harvest", package="harvest-frame", measure=measure)
 
 
+def _under_limits(contender: Contender, fetch: Callable[[Work], int]) -> Contender:
+    return replace(contender, limited=partial(limited_contenders.counted, fetch))
+
+
 _fetch_httpx_aiohttp = partial(peers.fetch_httpx, package="httpx_aiohttp", client="HttpxAiohttpClient")
 
 _CONTENDERS = (
-    _harvest("harvest", partial(clocked, ours.fetch_frame)),
+    _under_limits(_harvest("harvest", partial(clocked, ours.fetch_frame)), limited_contenders.fetch_frame),
     _harvest("harvest (httpx engine)", partial(clocked, partial(ours.fetch_frame, engine="httpx"))),
     _harvest("fetch_iter", ours.measure_stream),
     _harvest("scheduler", measure_scheduler),
@@ -87,7 +97,7 @@ _CONTENDERS = (
         package="aiohttp",
         note="aiohttp, one gather after the other, each as large as the window",
     ),
-    _fetching("polars-api", peers.fetch_polars_api),
+    _under_limits(_fetching("polars-api", peers.fetch_polars_api), limited_contenders.fetch_polars_api),
     _fetching("httpx-aiohttp", _fetch_httpx_aiohttp, most_rows=5_000),
     _fetching("niquests", peers.fetch_niquests, most_rows=2_000),
     _fetching("httpx", peers.fetch_httpx, most_rows=1_000),
@@ -106,6 +116,19 @@ _CONTENDERS = (
     ),
     Contender(
         name="curl to /dev/null", program="curl", measure=measure_curl_to_null, note="the same, but nothing is kept"
+    ),
+    Contender(
+        name="gather with retries",
+        module="httpx",
+        measure=partial(limited_contenders.counted, limited_contenders.gather),
+        package="httpx",
+        note="httpx, a semaphore, five attempts, in the slot a back-off of 1, 2, 4, 8 s with jitter",
+    ),
+    Contender(
+        name="aiometer",
+        module="aiometer",
+        measure=partial(limited_contenders.counted, limited_contenders.metered),
+        note="told the rate, with httpx; it has no retries",
     ),
     Contender(name="wrk", program="wrk", measure=measure_wrk, note="the server's limit"),
 )

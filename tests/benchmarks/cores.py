@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,20 @@ def pin(core: int | None, pid: int = 0) -> None:
     """Keep a process (this one by default) on one core."""
     if core is not None:
         os.sched_setaffinity(pid, {core})
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """What is started in here keeps to one core."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    pin(core)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def machine() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .rounds import Column, Rounds
+from .tally import Tally
 
 SPREAD = "(least–most)"
 Cells = tuple[str, ...]
@@ -44,6 +45,11 @@ def _ahead(column: Column, rounds: Rounds) -> Cells:
     return spread(rounds.ratios(rounds.hero, column.name), "{:.2f}")
 
 
+def tallies(column: Column) -> Iterable[Tally]:
+    """What the server saw, round by round."""
+    return (reading.tally for reading in column.readings if reading.tally)
+
+
 def grown_at(share: float, title: str) -> Figure:
     """Memory above the start when so much was done."""
     return Figure((title,), lambda column, rounds: middle(each.grown(share) for each in column.readings))
@@ -73,4 +79,11 @@ OF_BODIES = Figure(("× bodies",), lambda column, rounds: middle(rounds.of_bodie
 WALL_MS = Figure(("wall ms", SPREAD), lambda column, rounds: spread(1000 * each.seconds for each in column.readings))
 CPU_MS = Figure(("CPU ms", SPREAD), lambda column, rounds: spread(1000 * each.cpu for each in column.readings))
 
+USED = Figure(("quota used",), lambda column, rounds: middle((each.used for each in tallies(column)), "{:.1%}"))
+SECONDS = Figure(("seconds",), lambda column, rounds: middle((each.seconds for each in tallies(column)), "{:.1f}"))
+REQUESTS = Figure(("requests",), lambda column, rounds: middle(each.requests for each in tallies(column)))
+REFUSED = Figure(("refused",), lambda column, rounds: middle((each.refused for each in tallies(column)), "{:.1%}"))
+FAILED = Figure(("rows failed",), lambda column, rounds: middle(each.failed for each in column.readings))
+
 FETCHING = (ROWS, RATE, CPU, PEAK, ABOVE_START, AHEAD)
+LIMITED = (ROWS, USED, SECONDS, REQUESTS, REFUSED, FAILED)

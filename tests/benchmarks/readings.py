@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .tally import Tally
+
 Answer = tuple[int, Any]
 """Status and body of a row; the body is text, or bytes of some kind."""
 Answers = Callable[[], Iterable[Answer]]
@@ -25,7 +27,8 @@ class Work:
     """What a contender is given.
 
     `url` gives the address of a row. `binary` says that bodies are wanted as bytes; `ca` is the file of the
-    authority that signed the server's certificate, where there is one.
+    authority that signed the server's certificate, where there is one; `limit` what the server allows a second,
+    where it refuses more.
     """
 
     url: Callable[[int], str]
@@ -35,6 +38,7 @@ class Work:
     binary: bool = False
     http2: bool = False
     ca: str = ""
+    limit: float | None = None
 
     @cached_property
     def urls(self) -> list[str]:
@@ -56,7 +60,8 @@ class Reading:
 
     `start_mb` is the process before the work, imports and warm-up included. A program that is no Python has no
     figures of memory: they would be those of the process that started it. `trace` is how the memory grew above
-    the start, as pairs of rows done and megabytes, where that was watched.
+    the start, as pairs of rows done and megabytes, where that was watched. Under a limit `failed` rows had no good
+    answer in the end, and `tally` is what the server saw.
     """
 
     seconds: float
@@ -65,6 +70,15 @@ class Reading:
     peak_mb: float | None = None
     start_mb: float | None = None
     trace: tuple[tuple[int, float], ...] = ()
+    failed: int = 0
+    tally: Tally | None = None
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Reading:
+        """From what JSON made of it."""
+        tally, trace = plain.pop("tally", None), plain.pop("trace", ())
+        watched = tuple((rows, mb) for rows, mb in trace)
+        return cls(**plain, trace=watched, tally=Tally.restored(**tally) if tally else None)
 
     @property
     def rate(self) -> float:

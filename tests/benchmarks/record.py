@@ -60,4 +60,4 @@ def _rounds(plain: dict[str, Any]) -> Rounds:
 
 
 def _column(contender: str, readings: list[dict[str, Any]], **fields: Any) -> Column:
-    return Column(CONTENDERS[contender], readings=[Reading(**each) for each in readings], **fields)
+    return Column(CONTENDERS[contender], readings=[Reading.of(each) for each in readings], **fields)

@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from .child import Order
 from .contenders import CONTENDERS
+from .cores import Cores
+from .limit import Limit, port
 from .readings import Reading
 from .rounds import Column, Rounds
 from .scene import Scene, Variant
@@ -27,14 +29,17 @@ def prepare(scene: Scene, chosen: Collection[str], *, concurrency: int, rows: in
     return Rounds(scene=scene, concurrency=concurrency, rows=rows, repeats=repeats, columns=columns)
 
 
-def play(rounds: Rounds, server: Server | None, core: int | None, say: Callable[[str], None]) -> None:
+def play(rounds: Rounds, server: Server | None, cores: Cores, say: Callable[[str], None]) -> None:
     """Interleave the runs."""
     for turn in range(1, rounds.repeats + 1):
         for column in rounds.columns:
             if not column.out:
                 title = f"{rounds.scene.name}, concurrency {rounds.concurrency}"
                 say(f"{title}, round {turn} of {rounds.repeats}: {column.name}")
-                _run(column, rounds, server, core)
+                if limit := rounds.scene.limit:
+                    _run_limited(column, rounds, limit, cores)
+                else:
+                    _run(column, rounds, server, cores.client)
 
 
 def _columns(scene: Scene, chosen: Collection[str], rows: int) -> Iterator[Column]:
@@ -47,16 +52,9 @@ def _columns(scene: Scene, chosen: Collection[str], rows: int) -> Iterator[Colum
 
 
 def _run(column: Column, rounds: Rounds, server: Server | None, core: int | None) -> None:
-    order = Order(
-        contender=column.contender.name,
-        scene=rounds.scene.name,
-        variant=column.variant,
-        port=server.port if server else 80,
-        folder=server.folder if server else "",
-        rows=column.rows,
-        concurrency=rounds.concurrency,
-        core=core,
-    )
+    order = _order(column, rounds, core)
+    if server:
+        order = replace(order, port=server.port, folder=server.folder)
     before = server.served() if server else 0
     answer = _ask(order)
     served = server.served() - before - 1 if server else None  # the question itself is counted
@@ -65,7 +63,41 @@ def _run(column: Column, rounds: Rounds, server: Server | None, core: int | None
     elif served is not None and served < answer["rows"]:
         column.refuse(f"the server saw {served:,} requests for {answer['rows']:,} rows")
     else:
-        column.readings.append(Reading(**answer))
+        column.readings.append(Reading.of(answer))
+
+
+def _run_limited(column: Column, rounds: Rounds, limit: Limit, cores: Cores) -> None:
+    """Against a server of its own. What it got is for the server's log to say, but for the rows lost."""
+    with limit.serving(cores.server) as server:
+        answer = _ask(replace(_order(column, rounds, cores.client), port=port(server)))
+        tally = limit.tally(server)
+    if "refused" in answer:
+        column.refuse(answer["refused"])
+    elif tally is None:
+        column.refuse("the server saw no request")
+    else:
+        _add(column, replace(Reading.of(answer), seconds=tally.seconds, tally=tally), tally.accepted)
+
+
+def _add(column: Column, reading: Reading, accepted: int) -> None:
+    good = reading.rows - reading.failed
+    if accepted < good:
+        column.refuse(f"{good:,} rows are said to be good, the server accepted {accepted:,}")
+    else:
+        column.readings.append(reading)
+
+
+def _order(column: Column, rounds: Rounds, core: int | None) -> Order:
+    return Order(
+        contender=column.contender.name,
+        scene=rounds.scene.name,
+        variant=column.variant,
+        port=80,
+        folder="",
+        rows=column.rows,
+        concurrency=rounds.concurrency,
+        core=core,
+    )
 
 
 def _ask(order: Order) -> dict[str, Any]:

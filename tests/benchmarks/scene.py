@@ -10,6 +10,7 @@ from typing import Any
 from .certificate import AUTHORITY
 from .figures import FETCHING, Figure
 from .ideals import Ideal
+from .limit import Limit
 from .readings import Work
 from .targets import Target
 
@@ -47,7 +48,8 @@ class Scene:
     of that name in the folder that nginx serves, as `media`; `prepare` may put more there (a certificate, say).
     `host` and `path` say where a row goes. `ideal` is told rows and concurrency, and says how many requests a
     second the best client reaches, where that is known. The first of the `contenders` is the one that the others
-    are compared with. `figures` are the table's columns. With `server=False` nothing is served.
+    are compared with. `figures` are the table's columns. With `server=False` nothing is served, or by a `limit`, which
+    starts a server of its own for each run.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Scene:
     listen: str = ""
     directives: str = ""
     prepare: Callable[[Path], None] | None = None
+    limit: Limit | None = None
 
     def address(self, port: int, row: int) -> str:
         """The URL of a row, with nginx on this port."""
@@ -87,6 +90,7 @@ class Scene:
             binary=self.binary,
             http2=self.http2,
             ca=str(Path(folder, AUTHORITY)) if self.scheme == "https" else "",
+            limit=self.limit.quota.rate if self.limit else None,
         )
 
     def changed(self, variant: str) -> Scene:

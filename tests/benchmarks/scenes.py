@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
 from random import Random
 
 from .certificate import certify
@@ -24,6 +25,7 @@ from .figures import (
     grown_at,
 )
 from .ideals import LATE, SOON, late, little, sliding, tail
+from .limits import LIMITS
 from .scene import HERE, Scene, Variant, here
 from .targets import as_fast_as, beyond, cheap, faster, grown, held, near_ideal
 
@@ -199,4 +201,11 @@ _SCENES = (
     ),
 )
 
-SCENES: dict[str, Scene] = {scene.name: scene for scene in _SCENES}
+SCENES: dict[str, Scene] = {scene.name: scene for scene in (*_SCENES, *LIMITS)}
+FAMILIES: dict[str, tuple[str, ...]] = {"limits": tuple(scene.name for scene in LIMITS)}
+"""Names that stand for several scenes."""
+
+
+def expanded(names: Iterable[str]) -> list[str]:
+    """Scenes, with families as their members."""
+    return list(dict.fromkeys(each for name in names for each in FAMILIES.get(name, (name,))))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .rounds import Rounds
+from .tally import Tally
 
 Series = Callable[[Rounds], list[float]]
 """A figure for each round; empty where it cannot be told."""
@@ -115,6 +116,47 @@ def beyond(other: str, bound: float) -> Target:
         unit=" ms",
         most=True,
     )
+
+
+def used(bound: float) -> Target:
+    """At least so much of the quota."""
+    return Target(
+        words="of the quota used",
+        series=lambda rounds: [tally.used for tally in _tallies(rounds)],
+        bound=bound,
+        show="{:.1%}",
+    )
+
+
+def refused(bound: float) -> Target:
+    """At most so many of the requests."""
+    return Target(
+        words="of the requests refused",
+        series=lambda rounds: [tally.refused for tally in _tallies(rounds)],
+        bound=bound,
+        show="{:.1%}",
+        most=True,
+    )
+
+
+def lossless() -> Target:
+    """No row without a good answer, in any round."""
+    return Target(
+        words="rows failed in the worst round",
+        series=_most_failed,
+        bound=0,
+        show="{:.0f}",
+        most=True,
+    )
+
+
+def _most_failed(rounds: Rounds) -> list[float]:
+    failed = [reading.failed for reading in rounds.readings(rounds.hero)]
+    return [max(failed)] if failed else []
+
+
+def _tallies(rounds: Rounds) -> list[Tally]:
+    return [reading.tally for reading in rounds.readings(rounds.hero) if reading.tally]
 
 
 def _above_start(rounds: Rounds) -> list[float]:

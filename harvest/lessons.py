@@ -1,0 +1,72 @@
+"""What an answer teaches about the host that gave it, or gave none. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harvest import retries
+from harvest.jobs import Job
+from harvest.outcomes import Attempt
+from harvest.pacing import hints
+from harvest.pacing.health import Failure
+from harvest.policies import Retry
+
+
+def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, draw: Callable[[], float]) -> bool:
+    """Tell the host's pacer what came of a request.
+
+    Parameters
+    ----------
+    epoch : float
+        The wall-clock time at ``now == 0``, in seconds since 1970-01-01 UTC.
+
+    Returns
+    -------
+    bool
+        Whether the host rests as long as it asked for, so that the row need not wait besides.
+    """
+    pacer = job.host.pacer
+    if attempt.error is None and attempt.status < 400 and hints.NAMES.isdisjoint(attempt.headers):  # nearly all
+        pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
+        return False
+    failed = retries.failure(retry, attempt)
+    spent = _read_hints(job, attempt, epoch, now, failed is Failure.REFUSED)
+    if failed is None:
+        pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
+        return False
+    job.refused = failed is Failure.REFUSED
+    asked = _asked(attempt, retry, epoch + now)
+    pause = None if asked is None else asked + draw() * (0.1 * asked + 0.1)
+    if asked is not None and asked > retry.max_retry_after:
+        attempt.permanent, failed, pause = True, Failure.LASTING, None
+        attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
+    elif job.refused and not spent:
+        sure = attempt.status != 503
+        pacer.refused(job.level, job.started, now, pause=pause, sure=sure, draw=draw())
+    elif pause is not None:
+        pacer.cool(now + pause)
+    pacer.failed(failed, job.first.row, _cause(attempt), job.started, now, draw(), job.attempts > 0)
+    return pause is not None
+
+
+def _read_hints(job: Job, attempt: Attempt, epoch: float, now: float, refused: bool) -> bool:
+    """Whether the answer stated a quota of which nothing is left."""
+    if not attempt.headers or hints.NAMES.isdisjoint(attempt.headers):
+        return False
+    readings = hints.read(attempt.headers, epoch + now)
+    if readings:
+        job.host.pacer.hinted(readings, job.number, job.started, now, refused)
+    return any(reading.remaining < 1 for reading in readings)
+
+
+def _asked(attempt: Attempt, retry: Retry, now: float) -> float | None:
+    """Seconds that the server asks to be left alone."""
+    if "retry-after" not in attempt.headers:
+        return None
+    if attempt.status not in retry.statuses and not retries.is_refusal(attempt):
+        return None
+    return retries.retry_after(attempt.headers["retry-after"], now)
+
+
+def _cause(attempt: Attempt) -> str:
+    return f"answered {attempt.status}" if attempt.error is None else attempt.error.sentence.rstrip(".")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harvest import retries
+from harvest.errors import ErrorKind
 from harvest.jobs import Job
 from harvest.outcomes import Attempt
-from harvest.pacing import hints
+from harvest.pacing import Host, hints
 from harvest.pacing.health import Failure
 from harvest.policies import Retry
 
@@ -47,6 +48,13 @@ def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, dr
         pacer.cool(now + pause)
     pacer.failed(failed, job.first.row, _cause(attempt), job.started, now, draw(), job.attempts > 0)
     return pause is not None
+
+
+def unasked(host: Host[Job]) -> Attempt:
+    """What takes the place of an answer of a host that is not asked any more."""
+    health = host.pacer.health
+    detail = f"not asked, or not again: the host failed {health.failures:,} times running, at last: {health.cause}"
+    return Attempt(error=ErrorKind.CIRCUIT_OPEN, detail=detail)
 
 
 def _read_hints(job: Job, attempt: Attempt, epoch: float, now: float, refused: bool) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
-from heapq import heapify, heappop, heappush
-from itertools import count
 from random import random
 
 from harvest import addresses, lessons, redirects, retries, urls, verdicts
@@ -13,6 +11,7 @@ from harvest.deadlines import Deadlines
 from harvest.errors import ErrorKind
 from harvest.hosts import Hosts
 from harvest.jobs import Job
+from harvest.later import Later
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome, Summary
 from harvest.pacing import Host, Pacer
@@ -78,12 +77,11 @@ class Scheduler:
         self._jobs: dict[int, Job] = {}
         self._hosts = Hosts(options, known)
         self._turns: Turns[Job] = Turns()
-        self._later: list[tuple[float, int, Job]] = []
+        self._later = Later()
         self._deadlines = Deadlines(options.timeout)
         self._limited = options.timeout.deadline is not None
         self._moved: set[Host[Job]] = set()
         self._settled: list[Outcome] = []
-        self._serial = count().__next__
 
     @property
     def done(self) -> bool:
@@ -99,8 +97,9 @@ class Scheduler:
         if self._moved:
             self._turns.replace(self._moved)
         self._turns.wake(now)
-        while self._later and self._later[0][0] <= now:
-            self._resume(heappop(self._later)[2], now)
+        if self._later:
+            for job in self._later.due(now):
+                self._resume(job, now)
         if self._queued < self._low and not self._exhausted:
             self._fill(self._ahead, now)
         while (host := self._turns.next(now)) is None:
@@ -128,7 +127,7 @@ class Scheduler:
             return now
         times = [at] if (at := self._deadlines.next()) is not None else []
         if self.in_flight < self._window:
-            times += [self._later[0][0]] if self._later else []
+            times += self._later.next()
             times += [at] if (at := self._turns.wake_at()) is not None else []
             times += [now + _HELD_BACK] if self._held_back else []
         if times:
@@ -210,7 +209,7 @@ class Scheduler:
     def _enqueue(self, job: Job, now: float, *, front: bool = False, off: bool = False) -> None:
         host = job.host
         if not host.pacer.health.admits(now):
-            self._settled.append(self._outcome(job, _unasked(host), now))
+            self._settled.append(self._outcome(job, lessons.unasked(host), now))
             return
         job.waits = "queue"
         if off:
@@ -227,7 +226,7 @@ class Scheduler:
         """End the rows that wait for a host that is not asked any more."""
         jobs = host.clear()
         self._queued -= len(jobs)
-        self._settled += [self._outcome(job, _unasked(host), now) for job in jobs]
+        self._settled += [self._outcome(job, lessons.unasked(host), now) for job in jobs]
 
     # -- what must not wait any longer
 
@@ -242,9 +241,7 @@ class Scheduler:
                 self._queued -= 1
                 self._turns.place(job.host)
             self._settled.append(self._outcome(job, self._deadlines.missed(), now))
-        if over:
-            self._later = [entry for entry in self._later if entry[2].first.row not in over]
-            heapify(self._later)
+        self._later.drop(over)
 
     # -- what comes back
 
@@ -279,7 +276,8 @@ class Scheduler:
         hop.guarded = job.call.guarded or self._leaves_public(attempt)
         job.call = hop
         job.hops += 1
-        job.host = self._hosts.of(hop, now)
+        if self.options.realm is None:  # else it belongs to its row's
+            job.host = self._hosts.of(hop, now)
         self._enqueue(job, now, front=True)
         return None
 
@@ -300,8 +298,8 @@ class Scheduler:
         self.summary.retries += 1
         self.retrying += 1
         job.again = True
-        job.call, job.hops, job.spent, job.waits = job.first, 0, 0.0, "later"
-        heappush(self._later, (now + pause, self._serial(), job))
+        job.call, job.hops, job.spent = job.first, 0, 0.0
+        self._later.add(job, now + pause)
         return True
 
     def _outcome(self, job: Job, attempt: Attempt, now: float) -> Outcome:
@@ -320,10 +318,3 @@ class Scheduler:
         if attempt.permanent and attempt.error is None and attempt.detail:
             out.error_detail = f"{out.error_detail}{attempt.detail}"
         return out
-
-
-def _unasked(host: Host[Job]) -> Attempt:
-    """What takes the place of an answer of a host that is not asked any more."""
-    health = host.pacer.health
-    detail = f"not asked, the host failed {health.failures:,} times running: {health.cause}"
-    return Attempt(error=ErrorKind.CIRCUIT_OPEN, detail=detail)

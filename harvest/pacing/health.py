@@ -92,7 +92,7 @@ class Health:
                 self.give_up(now)
             return 0.0
         self.sick = failure in (Failure.LOST, Failure.FAULT) and not self.hopeless
-        return self._rest() if self.sick else 0.0
+        return self._rest(now) if self.sick else 0.0
 
     def give_up(self, now: float, seconds: float = _PROBES[0]) -> None:
         """Ask it no more, but for a probe after so many seconds."""
@@ -112,12 +112,16 @@ class Health:
     def _is_over(self, failure: Failure, now: float) -> bool:
         if self.patience is None:
             return False
-        if failure is Failure.LASTING:
-            return True
-        haste = not self.known and failure is not Failure.REFUSED
-        return now - self._since >= (min(_HASTE, self.patience) if haste else self.patience)
+        return failure is Failure.LASTING or now >= self._since + self._limit(failure)
 
-    def _rest(self) -> float:
+    def _limit(self, failure: Failure) -> float:
+        """Seconds of patience with this host."""
+        patience = float("inf") if self.patience is None else self.patience
+        return patience if self.known or failure is Failure.REFUSED else min(_HASTE, patience)
+
+    def _rest(self, now: float) -> float:
+        """The pause before the next trial, the last of which is made when the patience ends."""
         pause = min(_TRIALS[1], _TRIALS[0] * 2.0**self._trials)
         self._trials = min(self._trials + 1, 60)
-        return pause
+        left = self._since + self._limit(Failure.LOST) - now
+        return max(_TRIALS[0], min(pause, left))

@@ -10,6 +10,7 @@ from harvest.pacing.caps import Caps
 from harvest.pacing.health import Failure, Health
 from harvest.pacing.hints import Reading
 from harvest.pacing.quota import Quota
+from harvest.pacing.served import Served
 from harvest.pacing.tally import Tally
 from harvest.pacing.throttle import Throttle
 from harvest.pacing.window import Window
@@ -46,6 +47,8 @@ class Pacer:
     _begun = 0.0
     _accepted = 0
     _cut_at = float("-inf")
+    _doubtful: float | None = None
+    """When the request left that was refused last, until it is known how many were served then."""
     _tally: Tally | None = None
 
     def __init__(self, concurrency: int, pace: Pace | None = None, patience: float | None = 60.0) -> None:
@@ -125,6 +128,9 @@ class Pacer:
         self._accepted += 1
         if self._tally is not None:
             self._tally.add()
+            self._served.add(sent, now)
+            if self._doubtful is not None and sent > self._cut_at:
+                self._judge(self._doubtful)
             self.budget.answered(again)
             if self.health.good():
                 self.window.restart()
@@ -156,6 +162,8 @@ class Pacer:
         """
         tally = self._tally or self._begin_to_watch()
         tally.add(refused=True)
+        if self._doubtful is not None and sent > self._cut_at:
+            self._judge(self._doubtful)
         if pause is not None:
             self.cool(now + pause)
         if sent <= self._cut_at or not self._matters(
@@ -171,8 +179,8 @@ class Pacer:
         wait = throttle.refused(sent, now, arm=arm, pause=pause, sure=sure, share=tally.refused)
         if few:
             window.reopen()
-        elif not binding:
-            window.refused(level, dear=pause is not None)
+        elif not binding and not window.refused(level, dear=pause is not None):
+            self._doubtful = sent
         self.room = window.size
         if pause is None:
             self.cool(now + wait * (1 + 0.1 * draw))
@@ -198,7 +206,12 @@ class Pacer:
             self._begin_to_watch()
         return self.budget.take(now)
 
+    def _judge(self, moment: float) -> None:
+        self.window.learn(self._served.at(moment))
+        self._doubtful = None
+
     def _begin_to_watch(self) -> Tally:
+        self._served = Served()
         self.health = Health(self._patience, known=self._accepted > 0)
         self.budget, self._tally = Budget(), Tally(self._accepted)
         return self._tally

@@ -15,6 +15,7 @@ _HOLD = 5.0, 60.0, 30.0  # seconds, requests, and pauses that a settled pace tak
 _DEAR = 10  # requests that a pause costs, above which an estimate is trusted at once and kept well below
 _DROUGHT = 4  # refusals in a row, further and further apart
 _CLEAN = 50  # accepted in a row, they show that the pace is about right
+_OFTEN = 4  # refusals in a row, however few are under way, that show that it is the rate
 _VAIN = 10  # estimates in a row that did not help
 _MOST = 0.6  # share refused from which on they are about the pace, however slow
 _DEAF = 30.0  # seconds for which refusals that no pace prevents are passed over
@@ -116,7 +117,7 @@ class Throttle:
         accepted = self._supply.accepted
         self._supply.refused(sent)
         if not self.armed:
-            if arm:
+            if arm or self._quick >= _OFTEN:
                 self._arm(accepted)
         elif accepted and self.binding:
             window = 0.0 if pause is None else accepted / max(1e-6, now - self._resumed + pause)

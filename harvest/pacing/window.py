@@ -38,6 +38,7 @@ class Window:
     _caution = _CAUTION[0]
     _least = float("inf")
     _left = _BATCH
+    _served = 0
     _usual = _before = _shrunk = 0.0
 
     def __init__(self, limit: int) -> None:
@@ -67,15 +68,20 @@ class Window:
         if not self._left:
             self._look()
 
-    def refused(self, level: int, dear: bool) -> None:
-        """A request that was sent as the `level`-th under way was one too many."""
-        borne = max(1, min(level - 1, self.best))
+    def refused(self, level: int, dear: bool) -> bool:
+        """A request that was sent as the `level`-th under way was one too many; whether it is known of what."""
         slightly = self.known < level <= self.known + 2
         self._caution = min(_CAUTION[1], 2 * self._caution) if slightly else _CAUTION[0]
         if dear:
             self._caution = _CAUTION[2]
-        self.known = borne
-        self.size = float(borne if slightly else min(_RESTART, borne))
+        self.known = max(1, min(level - 1, self.best))
+        self.size = float(self.known if slightly else min(_RESTART, self.known))
+        return slightly
+
+    def learn(self, served: int) -> None:
+        """So many were served at once when one more was refused."""
+        self.known = max(1, served)
+        self.best = self._served = max(self._served, self.known)
 
     def reopen(self) -> None:
         """It was not the number under way: allow again what was accepted before."""

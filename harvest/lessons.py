@@ -35,7 +35,7 @@ def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, dr
     if failed is None:
         pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
         return False
-    job.refused = failed is Failure.REFUSED
+    again, job.refused = job.refused, failed is Failure.REFUSED
     asked = _asked(attempt, retry, epoch + now)
     pause = None if asked is None else asked + draw() * (0.1 * asked + 0.1)
     if asked is not None and asked > retry.max_retry_after:
@@ -43,7 +43,7 @@ def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, dr
         attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
     elif job.refused and not spent:
         sure = attempt.status != 503
-        pacer.refused(job.level, job.started, now, pause=pause, sure=sure, draw=draw())
+        pacer.refused(job.level, job.started, now, pause=pause, sure=sure, draw=draw(), again=again)
     elif pause is not None:
         pacer.cool(now + pause)
     pacer.failed(failed, job.first.row, _cause(attempt), job.started, now, draw(), job.attempts > 0)

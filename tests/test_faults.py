@@ -47,7 +47,7 @@ def mixed(server: Server, rows: int = ROWS) -> tuple[list[str], list[str]]:
 def test_two_thousand_rows_with_five_per_cent_of_each_fault(server: Server) -> None:
     """2,000 rows in, 2,000 rows out, each with its own fate, and the same frame from both engines."""
     urls, errors = mixed(server)
-    options = {"timeout": 2, "concurrency": 128, "max_bytes": 2**20, "retry": Retry(attempts=2, base=0.01, cap=0.01)}
+    options = {"timeout": 1, "concurrency": 128, "max_bytes": 2**20, "retry": Retry(attempts=2, base=0.01, cap=0.01)}
     curl, httpx = (fetch(urls, engine, **options) for engine in ("curl", "httpx"))
     for frame in (curl, httpx):
         assert list(frame.url) == urls

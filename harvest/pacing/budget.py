@@ -7,7 +7,7 @@ from dataclasses import dataclass
 RESERVE = 32.0
 """Retries that are free before any success has paid for them."""
 _SHARE = 0.2  # of a retry, earned by a good answer
-_REFILL = 10.0, 50.0  # retries a second, earned by waiting: while other rows wait, and when none does
+_REFILL = 10.0, 100.0  # retries a second, earned by waiting: while other rows wait, and when none does
 _VAIN = 0.1  # share of retries that must help, if those beyond the budget are to be made at all
 _FADE = 1 / 32  # of one retry in that share
 

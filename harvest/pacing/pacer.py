@@ -148,7 +148,9 @@ class Pacer:
         self.quotas = quotas if len(quotas) <= _POLICIES else {}
         self.gated = True
 
-    def refused(self, level: int, sent: float, now: float, *, pause: float | None, sure: bool, draw: float) -> None:
+    def refused(
+        self, level: int, sent: float, now: float, *, pause: float | None, sure: bool, draw: float, again: bool
+    ) -> None:
         """A refusal, for being asked too often or too much at once.
 
         Parameters
@@ -159,7 +161,11 @@ class Pacer:
             Its status means nothing else (429); others may mean a mishap unless there are more of them.
         draw : float
             Evenly drawn from [0, 1), so that several clients do not come back together.
+        again : bool
+            Whether the row had been refused before.
         """
+        if again and not sure and pause is None and self.throttle is not None:
+            self.throttle.stubborn(now)
         tally = self._tally or self._begin_to_watch()
         tally.add(refused=True)
         if self._doubtful is not None and sent > self._cut_at:

@@ -16,6 +16,7 @@ _DEAR = 10  # requests that a pause costs, above which an estimate is trusted at
 _DROUGHT = 4  # refusals in a row, further and further apart
 _CLEAN = 50  # accepted in a row, they show that the pace is about right
 _OFTEN = 4  # refusals in a row, however few are under way, that show that it is the rate
+_STUBBORN = 4  # rows refused twice, with others accepted in between, that show that it is the rows
 _VAIN = 10  # estimates in a row that did not help
 _MOST = 0.6  # share refused from which on they are about the pace, however slow
 _DEAF = 30.0  # seconds for which refusals that no pace prevents are passed over
@@ -58,6 +59,7 @@ class Throttle:
         self._from = _FIRST
         self._hold = _HOLD[0]
         self._since = self._last = self._resumed = sent
+        self._stubborn = 0
         self._quick = 0
         """Refusals since requests were accepted for a while, and"""
         self._clean = 0.0
@@ -96,7 +98,14 @@ class Throttle:
             self.misses = 0
             self._supply.add(sent)
             if self._supply.accepted == _CLEAN:
-                self._clean, self._quick = self.rate(now), 0
+                self._clean, self._quick, self._stubborn = self.rate(now), 0, 0
+
+    def stubborn(self, now: float) -> None:
+        """A row was refused once more though others had been accepted: that is about the row, not the host."""
+        if self._supply.accepted:
+            self._stubborn += 1
+            if self._stubborn >= _STUBBORN:
+                self._give_up(now)
 
     def refused(self, sent: float, now: float, *, arm: bool, pause: float | None, sure: bool, share: float) -> float:
         """A request that left then was refused: the seconds for which to leave the host alone.
@@ -118,7 +127,7 @@ class Throttle:
         self._supply.refused(sent)
         if not self.armed:
             if arm or self._quick >= _OFTEN:
-                self._arm(accepted)
+                self._arm(accepted, sent)
         elif accepted and self.binding:
             window = 0.0 if pause is None else accepted / max(1e-6, now - self._resumed + pause)
             self._estimate(now, pause or 0.0, window)
@@ -130,13 +139,14 @@ class Throttle:
         self._spacing.due = self._last = self._since = self._resumed = now + wait
         return wait
 
-    def _arm(self, accepted: int) -> None:
+    def _arm(self, accepted: int, sent: float) -> None:
         self.armed = self.binding = True
         if accepted and self.misses == 1:
             self._approach(self._supply.rate())
         else:  # nothing is known but that it refuses
             self._from = _FIRST
-        self._clean = self._from
+        begun, before = self._cycle
+        self._clean = max(self._from, before / max(1e-3, sent - begun))
 
     def _estimate(self, now: float, pause: float, window: float) -> None:
         """Find the rate anew; `window` is what it was if the pause asked for ends a window."""
@@ -164,5 +174,5 @@ class Throttle:
     def _give_up(self, now: float) -> None:
         """A quarter of the pace is refused as often as the whole: it is not about the pace."""
         self.armed = self.settled = False
-        self.goal, self._clean = None, 0.0
+        self.goal, self._clean, self._quick, self._stubborn = None, 0.0, 0, 0
         self.deaf_until = now + _DEAF

@@ -37,7 +37,7 @@ def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, dr
         return False
     again, job.refused = job.refused, failed is Failure.REFUSED
     asked = _asked(attempt, retry, epoch + now)
-    pause = None if asked is None else asked + draw() * (0.1 * asked + 0.1)
+    pause = None if asked is None else asked + draw() * 0.1 * asked
     if asked is not None and asked > retry.max_retry_after:
         attempt.permanent, failed, pause = True, Failure.LASTING, None
         attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"

@@ -198,11 +198,13 @@ class Scheduler:
     def _resume(self, job: Job, now: float) -> None:
         """A row is to be tried again: first of all, unless its host has no retries to spare.
 
-        What was refused twice goes behind the others, so that no row uses up its attempts as a probe.
+        What failed twice goes behind the others where the host is to blame, so that no row uses up its
+        attempts as a probe.
         """
-        job.host = self._hosts.of(job.call, now)
-        if job.refused or job.host.pacer.may_repeat(now):
-            self._enqueue(job, now, front=not job.refused or job.attempts == 1)
+        host = job.host = self._hosts.of(job.call, now)
+        blamed = job.refused or host.pacer.health.sick
+        if job.refused or host.pacer.may_repeat(now):
+            self._enqueue(job, now, front=job.attempts == 1 or not blamed)
         else:
             self._enqueue(job, now, off=True)
 

@@ -57,6 +57,7 @@ class Health:
     _row: int = -1
     _trials: int = 0
     _probe_at: float = 0.0
+    _rested_at: float = float("-inf")
 
     def good(self) -> bool:
         """A good answer came; whether the host had been in trouble."""
@@ -67,11 +68,13 @@ class Health:
         self.known = True
         return was
 
-    def bad(self, failure: Failure, row: int, cause: str, now: float, again: bool) -> float:
+    def bad(self, failure: Failure, row: int, cause: str, sent: float, now: float, again: bool) -> float:
         """A request failed: the seconds for which to leave the host alone.
 
         Parameters
         ----------
+        sent : float
+            When it left. What left before the last trial was decided upon tells nothing new.
         again : bool
             Whether the row had failed before. That may be the row's fault, where the host was reached.
         """
@@ -91,8 +94,11 @@ class Health:
             if not self.hopeless:
                 self.give_up(now)
             return 0.0
-        self.sick = failure in (Failure.LOST, Failure.FAULT) and not self.hopeless
-        return self._rest(now) if self.sick else 0.0
+        if failure in (Failure.LOST, Failure.FAULT) and not self.hopeless:
+            self.sick = True
+            if sent >= self._rested_at:
+                return self._rest(now)
+        return 0.0
 
     def give_up(self, now: float, seconds: float = _PROBES[0]) -> None:
         """Ask it no more, but for a probe after so many seconds."""
@@ -123,5 +129,6 @@ class Health:
         """The pause before the next trial, the last of which is made when the patience ends."""
         pause = min(_TRIALS[1], _TRIALS[0] * 2.0**self._trials)
         self._trials = min(self._trials + 1, 60)
+        self._rested_at = now
         left = self._since + self._limit(Failure.LOST) - now
         return max(_TRIALS[0], min(pause, left))

@@ -181,8 +181,7 @@ class Pacer:
         few = not first and (level == 1 or level < _FEW * window.best)
         throttle = self.throttle = self.throttle or Throttle(sent, self._accepted, sent - self._begun)
         binding = throttle.armed and throttle.binding
-        arm = few or pause is not None
-        wait = throttle.refused(sent, now, arm=arm, pause=pause, sure=sure, share=tally.refused)
+        wait = throttle.refused(sent, now, few=few, pause=pause, sure=sure, share=tally.refused)
         if few:
             window.reopen()
         elif not binding and not window.refused(level, dear=pause is not None):
@@ -196,7 +195,7 @@ class Pacer:
         tally = self._tally or self._begin_to_watch()
         if again:
             self.budget.failed()
-        pause = self.health.bad(failure, row, cause, now, again)
+        pause = self.health.bad(failure, row, cause, sent, now, again)
         if pause:
             self.cool(now + pause * (1 + 0.1 * draw))
         if failure in (Failure.LOST, Failure.LATE):

@@ -32,10 +32,11 @@ class Supply:
         but for what it gained in that time.
     """
 
-    __slots__ = ("_first", "_log", "_seconds", "accepted", "empty_at")
+    __slots__ = ("_begun", "_first", "_log", "_seconds", "accepted", "empty_at")
 
     def __init__(self, empty_at: float, first: int, seconds: float) -> None:
         self._first = first
+        self._begun = empty_at
         self._seconds = seconds if seconds < _LATE else 0.0
         self._log: deque[tuple[float, bool]] = deque([(empty_at, False)], maxlen=_LOG)
         self.empty_at = empty_at
@@ -48,6 +49,8 @@ class Supply:
         if sent > self.empty_at:
             self.accepted += 1
             self._log.append((sent, True))
+        elif sent <= self._begun:  # its answer came behind that of the first one refused
+            self._first += 1
 
     def refused(self, sent: float) -> None:
         """A request that left then was refused."""

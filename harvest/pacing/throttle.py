@@ -96,9 +96,9 @@ class Throttle:
             if self.misses >= _DROUGHT and self._sure:
                 self._survive(now)
             self.misses = 0
-            self._supply.add(sent)
-            if self._supply.accepted == _CLEAN:
-                self._clean, self._quick, self._stubborn = self.rate(now), 0, 0
+        self._supply.add(sent)
+        if self._supply.accepted == _CLEAN:
+            self._clean, self._quick, self._stubborn = self.rate(now), 0, 0
 
     def stubborn(self, now: float) -> None:
         """A row was refused once more though others had been accepted: that is about the row, not the host."""
@@ -107,13 +107,14 @@ class Throttle:
             if self._stubborn >= _STUBBORN:
                 self._give_up(now)
 
-    def refused(self, sent: float, now: float, *, arm: bool, pause: float | None, sure: bool, share: float) -> float:
+    def refused(self, sent: float, now: float, *, few: bool, pause: float | None, sure: bool, share: float) -> float:
         """A request that left then was refused: the seconds for which to leave the host alone.
 
         Parameters
         ----------
-        arm : bool
-            Whether it is the rate that was too high; else it may have been the number under way.
+        few : bool
+            Whether fewer were under way than had been accepted, so that it was the rate; else it may have been their
+            number.
         pause : float, optional
             What the server asked for.
         sure : bool
@@ -126,9 +127,9 @@ class Throttle:
         accepted = self._supply.accepted
         self._supply.refused(sent)
         if not self.armed:
-            if arm or self._quick >= _OFTEN:
+            if few or pause is not None or self._quick >= _OFTEN:
                 self._arm(accepted, sent)
-        elif accepted and self.binding:
+        elif accepted and (few or self.binding):
             window = 0.0 if pause is None else accepted / max(1e-6, now - self._resumed + pause)
             self._estimate(now, pause or 0.0, window)
         self._quick += 1

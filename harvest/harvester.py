@@ -28,6 +28,9 @@ from harvest.progress import open_bar
 from harvest.selection import Selection
 from harvest.wire import basic
 
+_SHOWN = 10
+"""Hosts of which a repr tells."""
+
 
 class Harvester:
     """The verbs as methods, with options of their own; connections stay open between calls.
@@ -61,6 +64,8 @@ class Harvester:
         now = monotonic()
         learnt = {name: pacer.learnt(now) for name, pacer in list((self._known or {}).items())}
         lines = [f"  {name.removeprefix('https://')}: {words}" for name, words in learnt.items() if words]
+        if len(lines) > _SHOWN:
+            lines[_SHOWN:] = [f"  … and {len(lines) - _SHOWN:,} more"]
         return "\n".join([repr(self._options).replace("Options", "Harvester", 1), *lines])
 
     def __enter__(self) -> Harvester:

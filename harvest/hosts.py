@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from threading import Lock
 
 from harvest import urls
 from harvest.calls import Call
@@ -10,6 +11,8 @@ from harvest.jobs import Job
 from harvest.options import Options
 from harvest.pacing import Host, Pacer
 
+_LOCK = Lock()
+"""A `Harvester` may be used by several threads at once."""
 _MANY = 1_000
 """Hosts that are remembered without asking whether that is of use; a `Harvester` keeps no more of them."""
 
@@ -35,28 +38,32 @@ class Hosts:
 
     def of(self, call: Call, now: float) -> Host[Job]:
         """The host that a call goes to."""
-        realm = self._options.realm
-        name = urls.origin(call.url) if realm is None else str(realm(call))
+        return self.named(urls.origin(call.url), now)
+
+    def named(self, name: str, now: float) -> Host[Job]:
+        """The host, or the realm, of this name."""
         host = self._hosts.get(name)
         if host is None:
             if len(self._hosts) >= self._many:
                 self._forget(now)
-            host = self._hosts[name] = Host(name, self._pacer(name))
+            pacer = self._pacer(name, now)
+            host = self._hosts[name] = Host(name, pacer, pacer.caps(self._options.rate))
         return host
 
-    def _pacer(self, name: str) -> Pacer:
-        options, known = self._options, self._known
-        limits = options.concurrency, options.rate, options.retry.patience
-        if known is None:
-            return Pacer(*limits)
-        pacer = known.pop(name, None)
-        if pacer is None:
-            pacer = Pacer(*limits)
-        else:
-            pacer.adopt(*limits)
-        known[name] = pacer
-        if len(known) > _MANY:
-            del known[next(iter(known))]
+    def _pacer(self, name: str, now: float) -> Pacer:
+        concurrency, patience = self._options.concurrency, self._options.retry.patience
+        if self._known is None:
+            return Pacer(concurrency, patience)
+        with _LOCK:
+            pacer = self._known.pop(name, None)
+            if pacer is None:
+                pacer = Pacer(concurrency, patience)
+            else:
+                pacer.adopt(concurrency, patience)
+            self._known[name] = pacer
+            if len(self._known) > _MANY:
+                idle = next((name for name, each in self._known.items() if each.idle(now)), None)
+                del self._known[idle or next(iter(self._known))]
         return pacer
 
     def _forget(self, now: float) -> None:

@@ -22,6 +22,8 @@ class Job:
     attempts = 0
     hops = 0
     free = True
+    realm: str | None = None
+    """What its caller says that it shares limits with, if anything."""
     refused = False
     """Its last attempt was turned away for being one too many."""
     level = 1

@@ -31,23 +31,25 @@ def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, dr
         pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
         return False
     failed = retries.failure(retry, attempt)
-    spent = _read_hints(job, attempt, epoch, now, failed is Failure.REFUSED)
+    spent = _read_hints(job, attempt, retry, epoch, now, failed is Failure.REFUSED)
     if failed is None:
-        pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
+        if attempt.status:
+            pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
         return False
     again, job.refused = job.refused, failed is Failure.REFUSED
     asked = _asked(attempt, retry, epoch + now)
-    pause = None if asked is None else asked + draw() * 0.1 * asked
+    pause = None if asked is None else asked + draw() * (0.1 * asked + 0.05)
     if asked is not None and asked > retry.max_retry_after:
         attempt.permanent, failed, pause = True, Failure.LASTING, None
         attempt.detail = f"; the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
     elif job.refused and not spent:
         sure = attempt.status != 503
         pacer.refused(job.level, job.started, now, pause=pause, sure=sure, draw=draw(), again=again)
+        failed = failed if sure or pause is not None else Failure.FAULT  # it may be down
     elif pause is not None:
         pacer.cool(now + pause)
     pacer.failed(failed, job.first.row, _cause(attempt), job.started, now, draw(), job.attempts > 0)
-    return pause is not None
+    return pause is not None and (pause > 0.1 or job.attempts == 0)  # to ask at once helps once
 
 
 def unasked(host: Host[Job]) -> Attempt:
@@ -57,14 +59,20 @@ def unasked(host: Host[Job]) -> Attempt:
     return Attempt(error=ErrorKind.CIRCUIT_OPEN, detail=detail)
 
 
-def _read_hints(job: Job, attempt: Attempt, epoch: float, now: float, refused: bool) -> bool:
+def _read_hints(job: Job, attempt: Attempt, retry: Retry, epoch: float, now: float, refused: bool) -> bool:
     """Whether the answer stated a quota of which nothing is left."""
     if not attempt.headers or hints.NAMES.isdisjoint(attempt.headers):
         return False
     readings = hints.read(attempt.headers, epoch + now)
     if readings:
         job.host.pacer.hinted(readings, job.number, job.started, now, refused)
-    return any(reading.remaining < 1 for reading in readings)
+    spent = [reading for reading in readings if reading.remaining < 1 and reading.limit != 0]
+    longest = max((reading.reset or 0.0 for reading in spent), default=0.0)
+    if longest > retry.max_retry_after:
+        job.host.pacer.give_up(
+            f"its quota is used up for {longest:,.0f} s, more than Retry(max_retry_after=)", now, longest
+        )
+    return bool(spent)
 
 
 def _asked(attempt: Attempt, retry: Retry, now: float) -> float | None:

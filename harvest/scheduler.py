@@ -15,6 +15,7 @@ from harvest.later import Later
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome, Summary
 from harvest.pacing import Host, Pacer
+from harvest.pacing.health import SICK
 from harvest.policies import IDEMPOTENT_METHODS
 from harvest.progress import Wait
 from harvest.turns import Turns
@@ -161,7 +162,7 @@ class Scheduler:
             return None
         at, host = found
         name = urls.host_of(host.name + "/") if self.options.realm is None else host.name
-        return Wait(name, at - now, host.pacer.why(now, host.waiting))
+        return Wait(name, at - now, host.why(now))
 
     # -- what comes in
 
@@ -187,13 +188,18 @@ class Scheduler:
     def _admit(self, call: Call, now: float) -> None:
         call.guarded = self.options.block_private is True
         job = Job(call, now)
-        try:
-            job.host = self._hosts.of(call, now)
-        except Exception as error:  # whatever a caller's realm= may raise
-            attempt = Attempt(error=ErrorKind.INVALID_REQUEST, detail=f"realm= failed: {error!r}")
-            self._settled.append(self._outcome(job, attempt, now))
-        else:
-            self._enqueue(job, now)
+        if self.options.realm is not None:
+            try:
+                job.realm = urls.mask(str(self.options.realm(call)))
+            except Exception as error:  # whatever a caller's function may raise
+                attempt = Attempt(error=ErrorKind.INVALID_REQUEST, detail=f"realm= failed: {error!r}")
+                self._settled.append(self._outcome(job, attempt, now))
+                return
+        job.host = self._host(job, now)
+        self._enqueue(job, now)
+
+    def _host(self, job: Job, now: float) -> Host[Job]:
+        return self._hosts.of(job.call, now) if job.realm is None else self._hosts.named(job.realm, now)
 
     def _resume(self, job: Job, now: float) -> None:
         """A row is to be tried again: first of all, unless its host has no retries to spare.
@@ -201,8 +207,8 @@ class Scheduler:
         What failed twice goes behind the others where the host is to blame, so that no row uses up its
         attempts as a probe.
         """
-        host = job.host = self._hosts.of(job.call, now)
-        blamed = job.refused or host.pacer.health.sick
+        host = job.host = self._host(job, now)
+        blamed = job.refused or host.pacer.health.failures >= SICK
         if job.refused or host.pacer.may_repeat(now):
             self._enqueue(job, now, front=job.attempts == 1 or not blamed)
         else:
@@ -278,8 +284,7 @@ class Scheduler:
         hop.guarded = job.call.guarded or self._leaves_public(attempt)
         job.call = hop
         job.hops += 1
-        if self.options.realm is None:  # else it belongs to its row's
-            job.host = self._hosts.of(hop, now)
+        job.host = self._host(job, now)
         self._enqueue(job, now, front=True)
         return None
 

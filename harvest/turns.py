@@ -55,7 +55,7 @@ class Turns(Generic[T]):
             pacer = host.pacer
             if host.in_flight + 1 > pacer.room:
                 continue  # its next answer gives it a place again
-            if not pacer.gated and host.queue:
+            if not pacer.gated and host.caps is None and host.queue:
                 return host
             at = host.ready_at(now)
             if at <= now:

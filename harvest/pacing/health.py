@@ -9,6 +9,7 @@ SICK = 8
 """Rows that must fail one after the other before a host that is not reached counts as sick."""
 _MORE = 8  # times as many, where it may be the rows: it answers with errors, or trying again cannot help
 _HASTE = 5.0  # seconds of patience with a host that never answered
+_LENIENCE = 10  # times the patience for a host that is there, but refuses all that it is asked
 _TRIALS = 0.25, 5.0  # seconds between two trials of a sick host: the first pause, and the longest
 _PROBES = 5.0, 60.0  # the same, once it has been given up
 
@@ -26,6 +27,9 @@ class Failure(Enum):
     """It answered with an error of its own."""
     REFUSED = auto()
     """It said that it was asked too often."""
+
+
+_REACHED = frozenset({Failure.FAULT, Failure.LATE, Failure.REFUSED})
 
 
 @dataclass(slots=True)
@@ -49,6 +53,8 @@ class Health:
     sick: bool = False
     given_up: bool = False
     hopeless: bool = False
+    had_spell: bool = False
+    """It was hopeless once, so errors of its own are not taken for an outage any more."""
     cause: str = ""
     failures: int = 0
     known: bool = False
@@ -78,7 +84,7 @@ class Health:
         again : bool
             Whether the row had failed before. That may be the row's fault, where the host was reached.
         """
-        if again and failure in (Failure.FAULT, Failure.LATE) and not self.sick:
+        if again and failure in _REACHED and not self.sick:
             return 0.0
         self.cause = cause
         if not self.failures:
@@ -91,13 +97,14 @@ class Health:
             return 0.0
         if self._is_over(failure, now):
             self.sick, self.hopeless = False, failure is Failure.FAULT
+            self.had_spell |= self.hopeless
             if not self.hopeless:
                 self.give_up(now)
             return 0.0
-        if failure in (Failure.LOST, Failure.FAULT) and not self.hopeless:
+        if failure is Failure.LOST or (failure is Failure.FAULT and not self.had_spell):
             self.sick = True
             if sent >= self._rested_at:
-                return self._rest(now)
+                return self._rest(failure, now)
         return 0.0
 
     def give_up(self, now: float, seconds: float = _PROBES[0]) -> None:
@@ -122,13 +129,16 @@ class Health:
 
     def _limit(self, failure: Failure) -> float:
         """Seconds of patience with this host."""
-        patience = float("inf") if self.patience is None else self.patience
-        return patience if self.known or failure is Failure.REFUSED else min(_HASTE, patience)
+        if self.patience is None:
+            return float("inf")
+        if failure is Failure.REFUSED:
+            return _LENIENCE * self.patience
+        return self.patience if self.known else min(_HASTE, self.patience)
 
-    def _rest(self, now: float) -> float:
+    def _rest(self, failure: Failure, now: float) -> float:
         """The pause before the next trial, the last of which is made when the patience ends."""
         pause = min(_TRIALS[1], _TRIALS[0] * 2.0**self._trials)
         self._trials = min(self._trials + 1, 60)
         self._rested_at = now
-        left = self._since + self._limit(Failure.LOST) - now
+        left = self._since + self._limit(failure) - now
         return max(_TRIALS[0], min(pause, left))

@@ -25,6 +25,7 @@ _LENGTHS = re.compile(rf"\s*(?:{_LENGTH.pattern})+\s*", re.ASCII)
 _DICTIONARY = re.compile(r"\s*[a-z*][a-z0-9_.*-]*=")
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _LONGEST = 1e9  # seconds, 31 years
+_LENGTHY = 4_096  # characters that no honest server needs
 _REQUESTS = frozenset({"requests", "request"})  # the text of the draft has one, its registry the other
 
 
@@ -95,6 +96,8 @@ def read(headers: Mapping[str, str], now: float) -> list[Reading]:
         Seconds since 1970-01-01 UTC.
     """
     if "age" in headers and (_number(headers["age"]) or 0.0) > 0.0:
+        return []
+    if any(len(headers.get(name, "")) > _LENGTHY for name in ("ratelimit", "ratelimit-policy")):
         return []
     if "ratelimit" in headers and (readings := _draft(headers, now)):
         return readings

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from harvest.pacing.caps import Caps
 from harvest.pacing.pacer import Pacer
 
 T = TypeVar("T")
@@ -21,16 +22,19 @@ class Host(Generic[T]):
         Its origin, as in ``https://api.example.com``, or its realm.
     pacer : Pacer
         When it may be asked.
+    caps : Caps, optional
+        The caller's own limits.
     queue : deque
         What waits for it, first come first served.
     put_off : deque or None
-        Retries that its budget does not allow yet; they wait behind all others.
+        Retries that its budget did not allow; they leave when it does, or when nothing else waits.
     in_flight : int
         Requests under way.
     """
 
     name: str
     pacer: Pacer
+    caps: Caps | None = None
     queue: deque[T] = field(default_factory=deque)
     put_off: deque[T] | None = None
     in_flight: int = 0
@@ -49,6 +53,8 @@ class Host(Generic[T]):
     def ready_at(self, now: float) -> float:
         """The earliest time, from `now` on, at which one more request may leave, the window aside."""
         at = self.pacer.ready_at(now, self.waiting)
+        if self.caps is not None:
+            at = max(at, self.caps.ready_at(now))
         return at if self.queue else max(at, self.pacer.budget.ready_at(now))
 
     def put(self, item: T) -> None:
@@ -82,6 +88,16 @@ class Host(Generic[T]):
         self.in_flight += 1
         self.streak += 1
         self.pacer.started(now)
+        if self.caps is not None:
+            self.caps.started(now)
+
+    def why(self, now: float) -> str:
+        """What holds it back, in a few words."""
+        reason = self.pacer.why(now, self.waiting)
+        if reason or self.caps is None:
+            return reason or "waits to try again, next in"
+        at = self.caps.ready_at(now)
+        return f"kept to {self.caps.rate:.3g}/s" if at - now < 1 else "has reached your rate, next in"
 
     def idle(self, now: float) -> bool:
         """Nothing is queued or under way, and no memory of it matters any more."""

@@ -31,8 +31,6 @@ class Pacer:
     ----------
     concurrency : int
         The most that may ever be under way.
-    pace : Pace, optional
-        What the caller allows.
     patience : float or None
         See `Health`.
     """
@@ -51,39 +49,37 @@ class Pacer:
     """When the request left that was refused last, until it is known how many were served then."""
     _tally: Tally | None = None
 
-    def __init__(self, concurrency: int, pace: Pace | None = None, patience: float | None = 60.0) -> None:
+    def __init__(self, concurrency: int, patience: float | None = 60.0) -> None:
         self.window = Window(concurrency)
         self.room = self.window.size
         """Requests that may be under way now."""
-        self.pace = pace
-        self.caps = Caps(pace) if pace is not None else None
-        self.gated = pace is not None
+        self._caps: dict[Pace, Caps] = {}
+        self.gated = False
         """Something other than the window may hold a request back."""
         self._patience = patience
 
-    def adopt(self, concurrency: int, pace: Pace | None, patience: float | None) -> None:
+    def adopt(self, concurrency: int, patience: float | None) -> None:
         """Go on under the options of another run, to which a host that was given up is new."""
-        self.window.limit = concurrency
-        self.window.size = self.room = min(self.window.size, float(concurrency))
+        self.window.limit = max(self.window.limit, concurrency)
         self._patience = patience
-        if self._tally is not None:
+        if self.health.given_up or self.health.sick:
             self._begin_to_watch()
-        if pace != self.pace:
-            self.pace, self.caps = pace, Caps(pace) if pace is not None else None
-        self.gated = True
+            self.room = self.window.size
+
+    def caps(self, pace: Pace | None) -> Caps | None:
+        """The caller's caps, with what earlier runs that had the same ones sent."""
+        return None if pace is None else self._caps.setdefault(pace, Caps(pace))
 
     # -- what leaves
 
     def ready_at(self, now: float, waiting: int) -> float:
         """The earliest time, from `now` on, at which one more may leave, of so many that wait."""
         at = max(now, self.cool_until)
-        if self.caps is not None:
-            at = max(at, self.caps.ready_at(now))
         if self.throttle is not None:
             at = max(at, self.throttle.ready_at(now))
         for quota in self.quotas.values():
             at = max(at, quota.ready_at(now, waiting))
-        if at <= now and self.caps is None and self.throttle is None and not self.quotas:
+        if at <= now and self.throttle is None and not self.quotas:
             self.gated = False
         return at
 
@@ -93,8 +89,6 @@ class Pacer:
             self._begun = now
         self.departures += 1
         if self.gated:
-            if self.caps is not None:
-                self.caps.started(now)
             if self.throttle is not None:
                 self.throttle.started(now)
             for quota in self.quotas.values():
@@ -113,13 +107,7 @@ class Pacer:
             return "has a quota, next in"
         if self.cool_until > now:
             return "cooling"
-        return f"kept to {self.rate(now):.3g}/s"
-
-    def rate(self, now: float) -> float:
-        """Requests per second that the caller's pace, or one that was found, allows; infinite without."""
-        caps = float("inf") if self.caps is None else self.caps.rate
-        found = self.throttle.rate(now) if self.throttle is not None and self.throttle.armed else float("inf")
-        return min(caps, found)
+        return "" if self.throttle is None or not self.throttle.armed else f"kept to {self.throttle.pace:.3g}/s"
 
     # -- what comes back
 
@@ -143,9 +131,17 @@ class Pacer:
         """An answer stated what is left. Policies without a name are told apart by their limits."""
         quotas = dict(self.quotas)
         for reading in readings[:_POLICIES]:
+            if reading.limit == 0:  # some servers' way to say that there is none
+                continue
             quota = quotas.setdefault((reading.name, reading.limit), Quota())
             quota.read(reading, number, self.departures, sent, now, refused)
-        self.quotas = quotas if len(quotas) <= _POLICIES else {}
+            if not refused:  # of one policy, what is not said any more does not hold any more
+                for key in [key for key in quotas if key[0] == reading.name and key[1] != reading.limit]:
+                    if quotas[key].told:
+                        del quotas[key]
+        while len(quotas) > _POLICIES:
+            del quotas[next(iter(quotas))]
+        self.quotas = quotas
         self.gated = True
 
     def refused(
@@ -164,8 +160,10 @@ class Pacer:
         again : bool
             Whether the row had been refused before.
         """
-        if again and not sure and pause is None and self.throttle is not None:
-            self.throttle.stubborn(now)
+        if not sure and pause is None:
+            stubborn = again and self.throttle is not None and self.throttle.stubborn(now)
+            if stubborn or self.health.had_spell:
+                return
         tally = self._tally or self._begin_to_watch()
         tally.add(refused=True)
         if self._doubtful is not None and sent > self._cut_at:
@@ -205,6 +203,13 @@ class Pacer:
                 self.window.troubled()
         self.room = 1.0 if self.health.sick else self.window.size
 
+    def give_up(self, cause: str, now: float, seconds: float) -> None:
+        """Ask it no more for so long, but for a probe then."""
+        if self._tally is None:
+            self._begin_to_watch()
+        self.health.cause = cause
+        self.health.give_up(now, seconds)
+
     def may_repeat(self, now: float) -> bool:
         """Whether there is a retry to spare; if so, it is paid for."""
         if self._tally is None:
@@ -235,7 +240,7 @@ class Pacer:
             self.cool_until <= now
             and (self.throttle is None or not self.throttle.armed)
             and not self.health.given_up
-            and (self.caps is None or self.caps.idle(now))
+            and all(caps.idle(now) for caps in self._caps.values())
             and all(quota.idle(now) for quota in self.quotas.values())
         )
 
@@ -243,7 +248,7 @@ class Pacer:
         """What was found out and still counts, in a few words; empty if nothing."""
         parts = []
         if self.throttle is not None and self.throttle.armed:
-            parts.append(f"bears {self.throttle.rate(now):.3g}/s")
+            parts.append(f"bears {self.throttle.pace:.3g}/s")
         parts += [
             f"{quota}, renewed in {quota.reset_at - now:,.0f} s"
             for quota in self.quotas.values()

@@ -39,7 +39,7 @@ class Quota:
     _period: float | None = None
     _looking: bool = False
     """A request has left to find out whether there is a new window."""
-    _told: bool = False
+    told: bool = False
     """Good answers tell it, not only refusals."""
     _early: bool = False
     """The server rounds its resets down."""
@@ -63,7 +63,7 @@ class Quota:
             self.limit = reading.limit
         behind = started - number
         fresh = self._number < 0 or reading.remaining > self.remaining + behind + 1.5  # a refusal takes nothing
-        self._number, self._told = number, self._told or not refused
+        self._number, self.told = number, self.told or not refused
         self.remaining = reading.remaining - behind
         self._told_at = now
         hinted = now + (reading.reset if reading.reset is not None else reading.window or _LOOK)
@@ -72,7 +72,7 @@ class Quota:
             self.reset_at = hinted
         elif self._looking and reading.remaining < 1:
             self._early, self.reset_at = True, max(hinted, now + _LOOK / 2)  # it was to be renewed, and is not
-        elif abs(hinted - self.reset_at) > _ROUNDING:
+        elif self.reset_at <= now or abs(hinted - self.reset_at) > _ROUNDING:
             self.reset_at = hinted
         else:
             self.reset_at = max(self.reset_at, hinted) if self._early else min(self.reset_at, hinted)
@@ -82,7 +82,7 @@ class Quota:
         """One more leaves."""
         if self.remaining >= 1:
             self._spacing.started(now, max(0.0, self._renewal - now) / (self.remaining * _FRONT))
-        elif self._renewal <= now and not self._told and self.limit is not None:
+        elif self._renewal <= now and not self.told and self.limit is not None:
             self._period = self._period or max(_LOOK, self.reset_at - self._told_at)
             self.remaining, self.reset_at, self._began = self.limit, now + self._period, None
         elif self._renewal <= now:  # the first of a new window; its answer says what there is

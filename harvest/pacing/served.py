@@ -25,4 +25,4 @@ class Served:
 
     def at(self, moment: float) -> int:
         """How many were under way at that moment."""
-        return sum(sent <= moment <= ended for sent, ended in self._log)
+        return sum(sent <= moment <= ended for sent, ended in list(self._log))  # another thread may add to it

@@ -11,7 +11,9 @@ _FIRST = 5.0  # requests a second with which a search begins, at least
 _RISE = 0.35, 1.0  # seconds in which the pace grows by e: with nothing known, and near a first estimate
 _BELOW = 0.03  # how far below an estimate the pace begins, and how far beyond it is at twice the hold
 _ALIKE = 0.15  # two estimates this close confirm each other
-_HOLD = 5.0, 60.0, 30.0  # seconds, requests, and pauses that a settled pace takes to reach its estimate
+_HOLD = 5.0, 60.0, 30.0, 120.0  # seconds, requests, and pauses that a settled pace takes to reach its estimate, and
+# the most seconds after a drought
+_SEEN = 5  # requests accepted before a drought that tell the quota of its window
 _DEAR = 10  # requests that a pause costs, above which an estimate is trusted at once and kept well below
 _DROUGHT = 4  # refusals in a row, further and further apart
 _CLEAN = 50  # accepted in a row, they show that the pace is about right
@@ -62,6 +64,7 @@ class Throttle:
         self._stubborn = 0
         self._quick = 0
         """Refusals since requests were accepted for a while, and"""
+        self._drought_at = sent
         self._clean = 0.0
         """the pace at which they were."""
 
@@ -72,15 +75,20 @@ class Throttle:
             return self.goal * (1 + _BELOW * ((passed - self._hold) / self._hold) ** 3)
         return min(_ENDLESS, self._from * exp(min(50.0, passed / _RISE[self.goal is not None])))
 
+    @property
+    def pace(self) -> float:
+        """The rate when it was last made use of."""
+        return self.rate(max(self._last, self._since))
+
     def ready_at(self, now: float) -> float:
         """The earliest time, from `now` on, at which one more request may leave."""
         return max(now, self._spacing.due) if self.armed else now
 
     def started(self, now: float) -> None:
         """Count one that leaves now. The pace does not grow while nothing is asked."""
-        rate = self.rate(now)
-        self._since += max(0.0, now - self._last - 3 / rate)
+        self._since += max(0.0, now - self._last - 3 / self.rate(self._last))
         self._last = now
+        rate = self.rate(now)
         if self.armed:
             self.binding = now - self._spacing.due < 1 / rate
             self._spacing.started(now, 1 / rate)
@@ -94,18 +102,26 @@ class Throttle:
             begun, accepted = self._cycle
             self._cycle = begun, accepted + 1
             if self.misses >= _DROUGHT and self._sure:
+                self._drought_at = self._supply.empty_at
                 self._survive(now)
             self.misses = 0
         self._supply.add(sent)
         if self._supply.accepted == _CLEAN:
             self._clean, self._quick, self._stubborn = self.rate(now), 0, 0
 
-    def stubborn(self, now: float) -> None:
-        """A row was refused once more though others had been accepted: that is about the row, not the host."""
-        if self._supply.accepted:
-            self._stubborn += 1
-            if self._stubborn >= _STUBBORN:
-                self._give_up(now)
+    def stubborn(self, now: float) -> bool:
+        """A row was refused once more: whether that is known to be about such rows, not about the host.
+
+        So it is when it has happened often although others were accepted in between.
+        """
+        if now < self.deaf_until:
+            self.deaf_until = now + _DEAF
+            return True
+        self._stubborn += bool(self._supply.accepted)
+        if self._stubborn < _STUBBORN:
+            return False
+        self._give_up(now)
+        return True
 
     def refused(self, sent: float, now: float, *, few: bool, pause: float | None, sure: bool, share: float) -> float:
         """A request that left then was refused: the seconds for which to leave the host alone.
@@ -159,15 +175,23 @@ class Throttle:
         self._hold = max(_HOLD[0], _HOLD[1] / goal, _HOLD[2] * pause)
 
     def _survive(self, now: float) -> None:
-        """A drought is over, so the quota is one of a long window: spread it over the next one."""
+        """A drought is over, so the quota is one of a long window: spread it over the next one.
+
+        How much that is, is known only where the window was seen from its beginning.
+        """
         begun, accepted = self._cycle
         self._cycle = now, 1
-        seconds = max(1e-6, self._supply.empty_at - begun)
-        goal = min(accepted / seconds, self.rate(now) if self.armed else _ENDLESS)
-        self.armed = self.settled = self.binding = True
-        self._approach(goal)
-        self._hold, self._since = max(_HOLD[0], _HOLD[1] / goal, seconds), now
         self._supply.restart(now)
+        self._since = now
+        self.armed = self.binding = True
+        if accepted < _SEEN:
+            self.settled, self.goal, self._from = False, None, _FIRST
+            return
+        seconds = max(1e-6, self._drought_at - begun)
+        goal = accepted / seconds
+        self._approach(min(goal, self.goal) if self.settled and self.goal is not None else goal)
+        self.settled = True
+        self._hold = min(_HOLD[3], max(_HOLD[0], _HOLD[1] / goal, seconds))
 
     def _approach(self, goal: float) -> None:
         self.goal, self._from = goal, (1 - _BELOW) * goal

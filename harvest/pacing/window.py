@@ -9,7 +9,8 @@ _BEYOND = 3  # places beyond it that show it to be out of date
 _BATCH = 10  # answers at least between two looks at the latency
 _NEGLIGIBLE = 0.05  # seconds; a latency below is no sign of a struggling server
 _TOLERANCE = 1.5  # times the usual latency that are still usual
-_LONG = 600  # answers over which the usual latency is an average
+_LONG = 600  # answers over which the usual latency is an average,
+_SLOWER = 4  # and as many times more while it rises, for that may be our doing
 
 
 class Window:
@@ -39,7 +40,10 @@ class Window:
     _least = float("inf")
     _left = _BATCH
     _served = 0
-    _usual = _before = _shrunk = 0.0
+    _usual = 0.0
+    _looked_at = float("inf")
+    _before: tuple[float, float, float, int] | None = None
+    """The latency, and all else, before the window was last made smaller for it."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -108,14 +112,18 @@ class Window:
         """Compare the latency of the last answers with the usual one."""
         least, self._least = self._least, float("inf")
         self._left = max(_BATCH, int(self.size))
-        usual = self._usual or least
-        self._usual = usual + (least - usual) * min(1.0, self._left / _LONG)
-        if self._shrunk and least > 0.9 * self._before:  # a smaller window did not help, so it was not the window
-            self.size, self._usual, self._shrunk = min(float(self.limit), self._shrunk), least, 0.0
+        before, self._before = self._before, None
+        if before is not None and least > 0.9 * before[0]:  # fewer did not make it faster, so it was not their number
+            self.size, self.known, self._caution = before[1:]
+            self._usual = least
             return
-        self._shrunk = 0.0
+        usual = self._usual or least
+        self._usual = usual + (least - usual) * min(_LONG, self._left) / _LONG / (1 if least < usual else _SLOWER)
         gradient = _TOLERANCE * max(usual, _NEGLIGIBLE) / max(least, _NEGLIGIBLE)
         if gradient < 1 and self.size > self.start:
-            self._before, self._shrunk = least, self.size
-            self.size = self.known = max(float(self.start), self.size * min(0.75, max(0.5, gradient)))
-            self._left = 2 * int(self._shrunk)  # the first of them were sent before
+            self._before = least, self.size, self.known, self._caution
+            self._left = 2 * int(self.size)  # the first of them were sent before
+            then = min(self.size, self._looked_at)  # it may have grown since the answers were asked for
+            self.size = self.known = max(float(self.start), then * min(0.75, max(0.5, gradient)))
+            self._caution = _CAUTION[1]
+        self._looked_at = self.size

@@ -36,6 +36,7 @@ class Pacer:
     """
 
     throttle: Throttle | None = None
+    _caps: Mapping[Pace, Caps] = MappingProxyType({})
     quotas: Mapping[tuple[str, float | None], Quota] = MappingProxyType({})
     health = Health(None)
     """This one, and the budget, are everybody's until a first failure gives a host its own."""
@@ -53,7 +54,6 @@ class Pacer:
         self.window = Window(concurrency)
         self.room = self.window.size
         """Requests that may be under way now."""
-        self._caps: dict[Pace, Caps] = {}
         self.gated = False
         """Something other than the window may hold a request back."""
         self._patience = patience
@@ -68,7 +68,11 @@ class Pacer:
 
     def caps(self, pace: Pace | None) -> Caps | None:
         """The caller's caps, with what earlier runs that had the same ones sent."""
-        return None if pace is None else self._caps.setdefault(pace, Caps(pace))
+        if pace is None:
+            return None
+        if pace not in self._caps:
+            self._caps = {**self._caps, pace: Caps(pace)}
+        return self._caps[pace]
 
     # -- what leaves
 

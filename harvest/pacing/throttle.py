@@ -7,8 +7,10 @@ from math import exp
 from harvest.pacing.caps import Spacing
 from harvest.pacing.supply import Supply
 
-_FIRST = 5.0  # requests a second with which a search begins, at least
-_RISE = 0.35, 1.0  # seconds in which the pace grows by e: with nothing known, and near a first estimate
+_FIRST = 5.0, 20.0  # requests a second with which a search begins; where a refusal costs a pause, up to the second:
+# three times what was accepted at once before
+_RISE = 0.35, 0.5, 1.0  # seconds in which the pace grows by e: in a search, in one where a refusal costs a pause, and
+# near a first estimate
 _BELOW = 0.03  # how far below an estimate the pace begins, and how far beyond it is at twice the hold
 _ALIKE = 0.15  # two estimates this close confirm each other
 _HOLD = 5.0, 60.0, 30.0, 120.0  # seconds, requests, and pauses that a settled pace takes to reach its estimate, and
@@ -58,7 +60,8 @@ class Throttle:
         self._cycle = sent - seconds, accepted
         """When the last drought ended, and what was accepted since."""
         self._spacing = Spacing()
-        self._from = _FIRST
+        self._from, self._rise = _FIRST[0], _RISE[0]
+        self._first = min(_FIRST[1], max(_FIRST[0], 3.0 * accepted))
         self._hold = _HOLD[0]
         self._since = self._last = self._resumed = sent
         self._stubborn = 0
@@ -73,7 +76,8 @@ class Throttle:
         passed = now - self._since
         if self.settled and self.goal is not None:
             return self.goal * (1 + _BELOW * ((passed - self._hold) / self._hold) ** 3)
-        return min(_ENDLESS, self._from * exp(min(50.0, passed / _RISE[self.goal is not None])))
+        rise = self._rise if self.goal is None else _RISE[2]
+        return min(_ENDLESS, self._from * exp(min(50.0, passed / rise)))
 
     @property
     def pace(self) -> float:
@@ -144,6 +148,7 @@ class Throttle:
         self._supply.refused(sent)
         if not self.armed:
             if few or pause is not None or self._quick >= _OFTEN:
+                self._from, self._rise = (_FIRST[0], _RISE[0]) if pause is None else (self._first, _RISE[1])
                 self._arm(accepted, sent)
         elif accepted and (few or self.binding):
             window = 0.0 if pause is None else accepted / max(1e-6, now - self._resumed + pause)
@@ -160,8 +165,6 @@ class Throttle:
         self.armed = self.binding = True
         if accepted and self.misses == 1:
             self._approach(self._supply.rate())
-        else:  # nothing is known but that it refuses
-            self._from = _FIRST
         begun, before = self._cycle
         self._clean = max(self._from, before / max(1e-3, sent - begun))
 
@@ -185,7 +188,7 @@ class Throttle:
         self._since = now
         self.armed = self.binding = True
         if accepted < _SEEN:
-            self.settled, self.goal, self._from = False, None, _FIRST
+            self.settled, self.goal, self._from = False, None, _FIRST[0]
             return
         seconds = max(1e-6, self._drought_at - begun)
         goal = accepted / seconds
@@ -199,5 +202,6 @@ class Throttle:
     def _give_up(self, now: float) -> None:
         """A quarter of the pace is refused as often as the whole: it is not about the pace."""
         self.armed = self.settled = False
-        self.goal, self._clean, self._quick, self._stubborn = None, 0.0, 0, 0
+        self.goal, self._from = None, _FIRST[0]
+        self._clean, self._quick, self._stubborn = 0.0, 0, 0
         self.deaf_until = now + _DEAF

@@ -150,7 +150,7 @@ class Pace:
 
 
 def _window(rate: str | float) -> tuple[float, float]:
-    hint = f'rate={rate!r} is no rate; write a number per second or "10/s", "100/min", "5000/day"'
+    hint = f'{rate!r} is no rate; write a number per second or "10/s", "100/min", "5000/day"; several go into Pace(…)'
     if isinstance(rate, int | float) and not isinstance(rate, bool):
         count, seconds = float(rate), 1.0
     else:

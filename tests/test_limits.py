@@ -63,15 +63,14 @@ def test_nginx_without_a_hint(network: Network, nodelay: bool, status: int, seed
     check(played, played.judged().used(50, at_once=6), least=0.95, refused=0.02)
 
 
-@local_and_near
 @nodelay
 @statuses
 @seeds
-def test_nginx_with_a_retry_after(network: Network, nodelay: bool, status: int, seed: int) -> None:
-    """The same where each refusal costs a pause of a second: 90 %, 2 %; 50 ms away, where less is known, 80 %."""
+def test_nginx_with_a_retry_after(nodelay: bool, status: int, seed: int) -> None:
+    """The same where each refusal costs a pause of a second: 90 %, 2 %."""
     limiter = LeakyBucket(50, 5, nodelay=nodelay, status=status, retry_after=1)
-    played = play(limiter, 1_500, network, seed=seed)
-    check(played, played.judged().used(50, at_once=6), least=0.90 if network is LOCAL else 0.80, refused=0.02)
+    played = play(limiter, 1_500, LOCAL, seed=seed)
+    check(played, played.judged().used(50, at_once=6), least=0.90, refused=0.02)
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,8 @@ class Pacer:
     def learnt(self, now: float) -> str:
         """What was found out and still counts, in a few words; empty if nothing."""
         parts = []
-        if self.throttle is not None and self.throttle.armed:
+        paced = self.throttle is not None and self.throttle.armed
+        if self.throttle is not None and paced:
             parts.append(f"bears {self.throttle.pace:.3g}/s")
         parts += [
             f"{quota}, renewed in {quota.reset_at - now:,.0f} s"
@@ -262,6 +263,6 @@ class Pacer:
             parts.append(f"cooling {self.cool_until - now:,.0f} s")
         if self.health.given_up:
             parts.append(f"given up: {self.health.cause}")
-        elif not self.window.full and self.window.known < self.window.limit:
+        elif not paced and not self.window.full and self.window.known < self.window.limit:
             parts.append(f"bears {self.window.size:.0f} at once")
         return ", ".join(parts)

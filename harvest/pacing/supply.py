@@ -68,41 +68,47 @@ class Supply:
         self._log = deque([(now, False)], maxlen=_LOG)
         self.empty_at, self.accepted = now, 0
 
-    def rate(self) -> float:
-        """Requests per second that it gives at most, the last thing noted being a refusal.
+    def rate(self, pace: float = 0.0) -> float:
+        """Requests per second that it gives, the last thing noted being a refusal.
 
         The least of what its recent past says and of what its last moments say, for it may have changed.
+
+        Parameters
+        ----------
+        pace : float, optional
+            At which it was asked in the end. The faster, the more of a request was left when one was refused.
         """
         log = list(self._log)
         refusals = [at for at, (_, accepted) in enumerate(log) if not accepted]
         recent = [at for at in refusals if sum(accepted for _, accepted in log[at:]) >= _FEW][-2:]
-        return min(self._since(log[at:]) for at in {0, *recent})
+        return min(self._since(log[at:], pace) for at in {0, *recent})
 
-    def _since(self, log: Log) -> float:
+    def _since(self, log: Log, pace: float) -> float:
         counted = (sum(accepted for _, accepted in log) + 1) / max(1e-6, log[-1][0] - log[0][0])
         found = 0.0
         for _ in range(_ROUNDS):
-            found = _greatest(log, counted, max(1.0, self._first - found * self._seconds))
+            found = _greatest(log, counted, max(1.0, self._first - found * self._seconds), pace)
         return found
 
 
-def _greatest(log: Log, low: float, store: float) -> float:
+def _greatest(log: Log, low: float, store: float, pace: float) -> float:
     """The greatest rate at which a token bucket of this store would have refused what was refused."""
     high = 2 * low
-    while _fits(log, high, store) and high < 1e6:
+    while _fits(log, high, store, pace) and high < 1e6:
         low, high = high, 2 * high
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _fits(log, middle, store) else (low, middle)
+        low, high = (middle, high) if _fits(log, middle, store, pace) else (low, middle)
     return low
 
 
-def _fits(log: Log, rate: float, store: float) -> bool:
+def _fits(log: Log, rate: float, store: float, pace: float) -> bool:
     tokens, last = 0.0, log[0][0]
+    left = 1 - max(0.0, 1 - rate / pace) / 2 if pace else 1.0
     for at, accepted in log:
         tokens, last = min(store, tokens + rate * (at - last)), at
         if accepted:
             tokens = max(0.0, tokens - 1)
         elif tokens >= 1:
             return False
-    return True
+    return tokens < left

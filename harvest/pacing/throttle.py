@@ -170,7 +170,8 @@ class Throttle:
 
     def _estimate(self, now: float, pause: float, window: float) -> None:
         """Find the rate anew; `window` is what it was if the pause asked for ends a window."""
-        goal = min(self.rate(now), max(window, self._supply.rate()))
+        rate = self.rate(now)
+        goal = min(rate, max(window, self._supply.rate(0.0 if self.settled else rate)))
         alike = self.goal is not None and abs(goal / self.goal - 1) <= _ALIKE
         dear = pause * goal > _DEAR
         self._approach(goal * (1 - _BELOW if dear else 1))

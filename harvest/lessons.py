@@ -31,7 +31,24 @@ def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, dr
         pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
         return False
     failed = retries.failure(retry, attempt)
-    spent = _read_hints(job, attempt, retry, epoch, now, failed is Failure.REFUSED)
+    spent = _read_hints(job, attempt, epoch, now, failed is Failure.REFUSED)
+    rests = _tell(job, attempt, retry, failed, bool(spent), now, epoch, draw)
+    if spent and spent > retry.max_retry_after:  # last of all, for a good answer speaks for its host
+        pacer.give_up(f"its quota is used up for {spent:,.0f} s, Retry(max_retry_after=) allows less", now, spent)
+    return rests
+
+
+def _tell(
+    job: Job,
+    attempt: Attempt,
+    retry: Retry,
+    failed: Failure | None,
+    spent: bool,
+    now: float,
+    epoch: float,
+    draw: Callable[[], float],
+) -> bool:
+    pacer = job.host.pacer
     if failed is None:
         if attempt.status:
             pacer.answered(job.level, job.started, attempt.elapsed, now, job.attempts > 0)
@@ -55,24 +72,19 @@ def learn(job: Job, attempt: Attempt, retry: Retry, now: float, epoch: float, dr
 def unasked(host: Host[Job]) -> Attempt:
     """What takes the place of an answer of a host that is not asked any more."""
     health = host.pacer.health
-    detail = f"not asked, or not again: the host failed {health.failures:,} times running, at last: {health.cause}"
+    times = f"the host failed {health.failures:,} times running, at last: " if health.failures else ""
+    detail = f"not asked, or not again: {times}{health.cause}"
     return Attempt(error=ErrorKind.CIRCUIT_OPEN, detail=detail)
 
 
-def _read_hints(job: Job, attempt: Attempt, retry: Retry, epoch: float, now: float, refused: bool) -> bool:
-    """Whether the answer stated a quota of which nothing is left."""
+def _read_hints(job: Job, attempt: Attempt, epoch: float, now: float, refused: bool) -> float | None:
+    """Seconds for which the answer says that nothing is left of a quota; None if it says no such thing."""
     if not attempt.headers or hints.NAMES.isdisjoint(attempt.headers):
-        return False
+        return None
     readings = hints.read(attempt.headers, epoch + now)
     if readings:
         job.host.pacer.hinted(readings, job.number, job.started, now, refused)
-    spent = [reading for reading in readings if reading.remaining < 1 and reading.limit != 0]
-    longest = max((reading.reset or 0.0 for reading in spent), default=0.0)
-    if longest > retry.max_retry_after:
-        job.host.pacer.give_up(
-            f"its quota is used up for {longest:,.0f} s, more than Retry(max_retry_after=)", now, longest
-        )
-    return bool(spent)
+    return max((each.reset or 1.0 for each in readings if each.remaining < 1 and each.limit != 0), default=None)
 
 
 def _asked(attempt: Attempt, retry: Retry, now: float) -> float | None:

@@ -128,9 +128,10 @@ class Pace:
     Parameters
     ----------
     *windows : str or float
-        Such as ``"10/s"``, ``"100/min"``, ``"5000/day"``, ``"30/10s"``; a number is per second.
+        Such as ``"10/s"``, ``"100/min"``, ``"5000/day"``, ``"30/10s"``; a number is per second. In no
+        stretch of a window's length do more requests leave than it says. The shortest one also spaces them.
     burst : int, default 1
-        Requests that may leave together after a pause. With 1 they are evenly spaced.
+        Requests that may leave together after a pause; its others may come on top in the shortest window.
 
     Examples
     --------

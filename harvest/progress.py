@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 
 
 class Wait(NamedTuple):
-    """Why nothing is sent to a host just now, and for how long."""
+    """Why nothing is sent to a host just now.
+
+    Attributes
+    ----------
+    host : str
+        Its name, or its realm's.
+    seconds : float
+        How long it will still be left alone.
+    reason : str
+        In a few words, such as ``cooling``.
+    """
 
     host: str
     seconds: float

@@ -32,7 +32,7 @@ from tests.limits_virtual import (
     play,
     rows_of,
 )
-from tests.virtual import Reply, answer, begin, failure, run
+from tests.virtual import Reply, answer, begin, failure, in_turn, run
 
 BUSY = Network(0.0006, 0.0, lambda random: 0.05)
 local_and_near = pytest.mark.parametrize("network", [LOCAL, NEAR], ids=str)
@@ -483,6 +483,39 @@ def test_refusals_do_not_end_a_host(retry_after: str | None) -> None:
         pass
     assert all(outcome.ok for outcome in whole.outcomes)
     assert whole.clock.now < 100
+
+
+@pytest.mark.parametrize("status", [200, 429])
+def test_a_quota_that_is_used_up_for_hours(status: int) -> None:
+    """Nobody waits a day unasked: once an answer says so the rows that were not asked end, and say why."""
+    told = {"x_ratelimit_limit": "60", "x_ratelimit_remaining": "0", "x_ratelimit_reset": "86400"}
+    whole = run(rows_of(A, 500), lambda *_: answer(status, **told), ahead=10_000, draw=Random(1).random)
+    unasked = [outcome for outcome in whole.outcomes if outcome.error is ErrorKind.CIRCUIT_OPEN]
+    assert len(unasked) >= 490
+    assert all("used up for 86,400 s" in str(outcome.error_detail) for outcome in unasked)
+    assert whole.clock.now < 5
+
+
+def test_a_retry_after_of_nothing_helps_once() -> None:
+    """`Retry-After: 0` is taken at its word once; then the row backs off as usual and outlasts a busy moment."""
+    whole = run(rows_of(A, 1), lambda *_: answer(429, 0.0, retry_after="0"), draw=lambda: 0.9)
+    first, second, third, *_ = whole.engine.of_row(0)
+    assert second - first < 0.2
+    assert third - second > 0.5
+
+
+def test_a_realm_is_asked_for_once() -> None:
+    """A caller's function that fails the second time does no harm to a row that is tried again."""
+    asked: list[str] = []
+
+    def realm(call: Call) -> str:
+        assert call.url not in asked
+        asked.append(call.url)
+        return "all"
+
+    whole = run(rows_of(A, 5), in_turn(lambda: answer(500), answer), realm=realm)
+    assert all(outcome.ok for outcome in whole.outcomes)
+    assert len(asked) == 5
 
 
 @pytest.mark.parametrize("status", [500, 503])

@@ -16,6 +16,8 @@ from harvest.pacing.throttle import Throttle
 from harvest.pacing.window import Window
 from harvest.policies import Pace
 
+_Policy = tuple[str, float | None]  # its name and its limit
+
 _SURE = 0.2  # share of refusals, or of failures, among the last answers that tells a state of the host from a mishap
 _MANY = 0.5  # share that tells one even where refusals had nothing to do with the pace
 _POLICIES = 16  # of a host are kept at most
@@ -37,7 +39,7 @@ class Pacer:
 
     throttle: Throttle | None = None
     _caps: Mapping[Pace, Caps] = MappingProxyType({})
-    quotas: Mapping[tuple[str, float | None], Quota] = MappingProxyType({})
+    quotas: Mapping[_Policy, Quota] = MappingProxyType({})
     health = Health(None)
     """This one, and the budget, are everybody's until a first failure gives a host its own."""
     budget = Budget()
@@ -133,20 +135,22 @@ class Pacer:
 
     def hinted(self, readings: list[Reading], number: int, sent: float, now: float, refused: bool) -> None:
         """An answer stated what is left. Policies without a name are told apart by their limits."""
-        quotas = dict(self.quotas)
-        for reading in readings[:_POLICIES]:
-            if reading.limit == 0:  # some servers' way to say that there is none
-                continue
-            quota = quotas.setdefault((reading.name, reading.limit), Quota())
-            quota.read(reading, number, self.departures, sent, now, refused)
-            if not refused:  # of one policy, what is not said any more does not hold any more
-                for key in [key for key in quotas if key[0] == reading.name and key[1] != reading.limit]:
-                    if quotas[key].told:
-                        del quotas[key]
-        while len(quotas) > _POLICIES:
-            del quotas[next(iter(quotas))]
-        self.quotas = quotas
+        said = {(each.name, each.limit): each for each in readings[:_POLICIES] if each.limit != 0}  # 0 stands for none
+        if not said.keys() <= self.quotas.keys():
+            self.quotas = self._quotas_with(said, refused)
+        for key, reading in said.items():
+            self.quotas[key].read(reading, number, self.departures, sent, now, refused)
         self.gated = True
+
+    def _quotas_with(self, said: Mapping[_Policy, Reading], refused: bool) -> dict[_Policy, Quota]:
+        """The quotas and those new ones; of one policy what good answers said before does not hold any more.
+
+        A new mapping, for another thread may be going through the old one.
+        """
+        names = set() if refused else {name for name, _ in said}
+        kept = {key: each for key, each in self.quotas.items() if key in said or key[0] not in names or not each.told}
+        quotas = kept | {key: Quota() for key in said if key not in kept}
+        return dict(list(quotas.items())[-_POLICIES:]) | {key: quotas[key] for key in said}
 
     def refused(
         self, level: int, sent: float, now: float, *, pause: float | None, sure: bool, draw: float, again: bool

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping
 from random import random
 
-from harvest import addresses, lessons, redirects, retries, urls, verdicts
+from harvest import lessons, urls
 from harvest.calls import Call
 from harvest.deadlines import Deadlines
 from harvest.errors import ErrorKind
 from harvest.hosts import Hosts
 from harvest.jobs import Job
+from harvest.judgement import Judgement
 from harvest.later import Later
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome, Summary
 from harvest.pacing import Host, Pacer
 from harvest.pacing.health import SICK
-from harvest.policies import IDEMPOTENT_METHODS
 from harvest.progress import Wait
 from harvest.turns import Turns
 
@@ -65,12 +65,10 @@ class Scheduler:
         self.retrying = 0
         """Rows that wait to be tried again."""
         self._calls = calls
-        self._epoch = epoch
         self._window = options.concurrency
         self._ahead = ahead
         self._low = max(1, ahead * 3 // 4)
         self._room = room
-        self._draw = draw
         self._exhausted = False
         self._held_back = False
         """The consumer has no room for more rows."""
@@ -80,6 +78,7 @@ class Scheduler:
         self._turns: Turns[Job] = Turns()
         self._later = Later()
         self._deadlines = Deadlines(options.timeout)
+        self._judgement = Judgement(options, self._deadlines, epoch, draw)
         self._limited = options.timeout.deadline is not None
         self._moved: set[Host[Job]] = set()
         self._settled: list[Outcome] = []
@@ -254,74 +253,19 @@ class Scheduler:
     # -- what comes back
 
     def _judge(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
-        if attempt.stale and job.free and self._resendable(job.call) and not self._deadlines.is_late(job, now):
-            job.free = False
+        fate = self._judgement.of(job, attempt, now)
+        if isinstance(fate, Attempt):
+            return self._outcome(job, fate, now)
+        if fate is None:
+            job.host = self._host(job, now)
             self._enqueue(job, now, front=True)
             return None
-        rests = lessons.learn(job, attempt, self.options.retry, now, self._epoch, self._draw)
-        if attempt.status in redirects.STATUSES and attempt.error is None and self.options.follow_redirects:
-            return self._follow(job, attempt, now)
-        job.attempts += 1
-        if self._retries(job, attempt, rests, now):
-            return None
-        return self._outcome(job, attempt, now)
-
-    def _resendable(self, call: Call) -> bool:
-        return call.method in IDEMPOTENT_METHODS or self.options.retry.unsafe or retries.has_key(call)
-
-    def _follow(self, job: Job, attempt: Attempt, now: float) -> Outcome | None:
-        job.spent += attempt.elapsed
-        if self._deadlines.is_spent(job, now):
-            job.attempts += 1
-            return self._outcome(job, self._deadlines.missed(), now)
-        try:
-            location = attempt.headers.get("location", "")
-            hop = redirects.next_hop(job.call, attempt.status, location, self.options.secret_headers, job.hops)
-        except redirects.Unfollowable as error:
-            job.attempts += 1
-            attempt.error, attempt.detail, attempt.elapsed = ErrorKind.REDIRECT, str(error), 0.0
-            return self._outcome(job, attempt, now)
-        hop.guarded = job.call.guarded or self._leaves_public(attempt)
-        job.call = hop
-        job.hops += 1
-        job.host = self._host(job, now)
-        self._enqueue(job, now, front=True)
-        return None
-
-    def _leaves_public(self, attempt: Attempt) -> bool:
-        public = bool(attempt.peer) and not addresses.is_private(attempt.peer)
-        return self.options.block_private == "redirects" and public
-
-    def _retries(self, job: Job, attempt: Attempt, rests: bool, now: float) -> bool:
-        """Put the job off, if it is to be tried again."""
-        retry, pacer = self.options.retry, job.host.pacer
-        if not retries.may_retry(retry, job.first, attempt, job.attempts):
-            return False
-        if pacer.health.given_up or pacer.health.hopeless or (pacer.budget.in_vain and not job.refused):
-            return False
-        pause = 0.0 if rests else retries.backoff(retry, job.attempts, self._draw())
-        if self._deadlines.is_late(job, max(now + pause, pacer.cool_until)):
-            return False
         self.summary.retries += 1
         self.retrying += 1
         job.again = True
-        job.call, job.hops, job.spent = job.first, 0, 0.0
-        self._later.add(job, now + pause)
-        return True
+        self._later.add(job, fate)
+        return None
 
     def _outcome(self, job: Job, attempt: Attempt, now: float) -> Outcome:
-        job.waits = "over"
         self.retrying -= job.again
-        attempt.elapsed += job.spent
-        out = verdicts.outcome(
-            job.first,
-            job.call,
-            attempt,
-            self.options,
-            attempts=job.attempts,
-            waited=max(0.0, now - job.admitted - job.busy),
-            at=self._epoch + now,
-        )
-        if attempt.permanent and attempt.error is None and attempt.detail:
-            out.error_detail = f"{out.error_detail}{attempt.detail}"
-        return out
+        return self._judgement.outcome(job, attempt, now)

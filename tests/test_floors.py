@@ -38,6 +38,7 @@ FLOORS = [
     ["recipes", "frames", "turns", "jobs", "memory"],
     ["inputs"],
     ["deadlines", "hosts", "later", "lessons"],
+    ["judgement"],
     ["scheduler"],
     ["drive", "assembly"],
     ["engines.names"],

@@ -8,13 +8,13 @@ from harvest import accessor as _accessor  # noqa: F401  (registers `frame.harve
 from harvest._version import __version__
 from harvest.calls import Call
 from harvest.coroutines import run
-from harvest.errors import ErrorKind, HarvestError, Interrupted, UsageError
+from harvest.errors import ErrorKind, HarvestError, Interrupted, StoreError, UsageError
 from harvest.harvester import Harvester
 from harvest.memory import last
 from harvest.outcomes import Outcome, Summary
 from harvest.policies import Pace, Retry, Timeout
 from harvest.progress import Progress
-from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter
+from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter, fetch_to, read
 
 __all__ = [
     "Call",
@@ -26,6 +26,7 @@ __all__ = [
     "Pace",
     "Progress",
     "Retry",
+    "StoreError",
     "Summary",
     "Timeout",
     "UsageError",
@@ -34,6 +35,8 @@ __all__ = [
     "fetch_batches",
     "fetch_frame",
     "fetch_iter",
+    "fetch_to",
     "last",
+    "read",
     "run",
 ]

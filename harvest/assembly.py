@@ -11,8 +11,10 @@ from harvest import frames
 from harvest.errors import ErrorKind
 from harvest.outcomes import Outcome
 
-Slice = tuple[int, list[pa.Table], list[tuple[object, ...] | None]]
-"""First row, the result columns, and the selected values of each row."""
+Rest = tuple[tuple[object, ...] | None, str | None]
+"""Of a row, what is no result column: the selected values, and the key under which a store has the answer."""
+Slice = tuple[int, list[pa.Table], list[Rest]]
+"""First row, the result columns, and the rest of each row."""
 
 
 class Assembly:
@@ -31,7 +33,7 @@ class Assembly:
         self.total = total
         self._open: dict[int, list[Outcome | None]] = {}
         self._missing: dict[int, int] = {}
-        self._frozen: dict[int, tuple[pa.Table, list[tuple[object, ...] | None]]] = {}
+        self._frozen: dict[int, tuple[pa.Table, list[Rest]]] = {}
         self._next = 0
         self._freezing = threading.Lock()
 
@@ -63,9 +65,10 @@ class Assembly:
         """The outcome of a row, if it is done."""
         number, at = divmod(row, self.size)
         if number in self._frozen:
-            part, values = self._frozen[number]
-            outcome = frames.outcome_at(part, at, row)
-            outcome.values = values[at]
+            part, rest = self._frozen[number]
+            (outcome,) = frames.outcomes(part.slice(at, 1), [row])
+            outcome.values, outcome.key = rest[at]
+            outcome.stored = outcome.key is not None
             return outcome
         slots = self._open.get(number)
         return slots[at] if slots is not None else None
@@ -73,9 +76,9 @@ class Assembly:
     def ready(self) -> Iterator[Slice]:
         """The slices that are done, in order, each handed out once and forgotten."""
         while self._next in self._frozen:
-            part, values = self._frozen.pop(self._next)
+            part, rest = self._frozen.pop(self._next)
             self._next += 1
-            yield (self._next - 1) * self.size, [part], values
+            yield (self._next - 1) * self.size, [part], rest
 
     def whole(self, total: int) -> Slice:
         """All rows; those that are not done are `interrupted`. Leaves everything in place.
@@ -83,15 +86,15 @@ class Assembly:
         May be called while another thread fills slots.
         """
         parts: list[pa.Table] = []
-        values: list[tuple[object, ...] | None] = []
+        rest: list[Rest] = []
         for number in range(-(-total // self.size)):
             first = number * self.size
             with self._freezing:
                 slots = self._open.get(number)
                 part, found = self._frozen.get(number) or self._columns(first, slots, min(self.size, total - first))
             parts.append(part)
-            values.extend(found)
-        return 0, parts, values
+            rest.extend(found)
+        return 0, parts, rest
 
     def _width(self, number: int) -> int:
         return self.size if self.total is None else min(self.size, self.total - number * self.size)
@@ -105,10 +108,12 @@ class Assembly:
     @staticmethod
     def _columns(
         first: int, slots: list[Outcome | None] | None, width: int, take: bool = False
-    ) -> tuple[pa.Table, list[tuple[object, ...] | None]]:
+    ) -> tuple[pa.Table, list[Rest]]:
         found = (slots or [None] * width)[:width]
         outcomes = [slot or interrupted(first + at) for at, slot in enumerate(found)]
-        return frames.batch(outcomes, take=take), [each.values for each in outcomes]
+        return frames.batch(outcomes, take=take), [
+            (each.values, each.key if each.stored else None) for each in outcomes
+        ]
 
 
 def interrupted(row: int) -> Outcome:

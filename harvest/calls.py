@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from harvest import urls
+from harvest.heads import SECRET_HEADERS
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -72,11 +73,20 @@ class Call:
             return self.url
         return self.url, self.method, self.headers, self.content
 
-    def fingerprint(self) -> bytes:
-        """16 bytes that are the same for the same request in any process (BLAKE2b)."""
-        digest = blake2b(digest_size=16)
-        for part in (self.method, self.url, repr(self.headers)):
-            digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+    def fingerprint(self, ignoring: Collection[str] = SECRET_HEADERS) -> str:
+        """32 hexadecimal digits that are the same for the same request in any process (BLAKE2b).
+
+        Parameters
+        ----------
+        ignoring : collection of str
+            Headers, in lower case, that do not count; by default those that usually hold secrets.
+        """
+        counted = sorted(pair for pair in self.pairs if pair[0] not in ignoring)
         content = self.content or b""
-        digest.update(content.encode() if isinstance(content, str) else content)
-        return digest.digest()
+        return fingerprint(self.url, self.method, counted, content.encode() if isinstance(content, str) else content)
+
+
+def fingerprint(url: str, method: str = "GET", headers: Iterable[tuple[str, str]] = (), content: bytes = b"") -> str:
+    """Of the parts of a request; see `Call.fingerprint`."""
+    head = "\n".join([f"{method} {url}", *(f"{name}: {value}" for name, value in headers), "", ""])
+    return blake2b(head.encode("utf-8", "surrogatepass") + content, digest_size=16).hexdigest()

@@ -7,7 +7,8 @@ Misuse raises before any request leaves; everything that happens to one row is a
 
     Exception
     └── HarvestError            base of all that harvest raises
-        └── UsageError          the call cannot be carried out as written (also a ValueError)
+        ├── UsageError          the call cannot be carried out as written (also a ValueError)
+        └── StoreError          the disk does not let a store be read or written any more
     KeyboardInterrupt
     └── Interrupted             stopped by Ctrl-C or the notebook's stop button; `.frame` holds what came
 
@@ -30,6 +31,10 @@ class HarvestError(Exception):
 
 class UsageError(HarvestError, ValueError):
     """The call cannot be carried out as written; the message ends with what to do next."""
+
+
+class StoreError(HarvestError):
+    """A store cannot be read or written any more; what was committed before is kept."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -165,10 +165,11 @@ _COLUMN = {name: _plain(name) for name in COLUMNS} | {
 def columns(batches: Sequence[pa.Table]) -> dict[str, Any]:
     """Arrow columns as pandas arrays with the dtypes of the schema."""
     table = pa.concat_tables(batches) if batches else _SCHEMA.empty_table()
-    return {name: _to_pandas(name, table.column(name)) for name in COLUMNS}
+    return {name: array(table.column(name), name) for name in COLUMNS}
 
 
-def _to_pandas(name: str, column: pa.ChunkedArray) -> Any:
+def array(column: pa.ChunkedArray, name: str) -> Any:
+    """A result column as the pandas array of its dtype."""
     dtype = _PANDAS.get(name)
     if dtype is None:
         return column.to_numpy()
@@ -232,9 +233,32 @@ _TYPES: list[tuple[set[type], Any]] = [
 ]
 
 
-def outcome_at(part: pa.Table, at: int, row: int) -> Outcome:
-    """One row of a batch as the outcome it was made of."""
-    cells = {name: part.column(name)[at].as_py() for name in COLUMNS}
+def selected(column: pa.ChunkedArray) -> Any:
+    """A selected column, from Arrow, with the dtype that `typed` gives its values."""
+    kind = column.type
+    for is_kind, dtype in _SELECTED:
+        if is_kind(kind):
+            return pd.array(column.to_pylist(), dtype=dtype)
+    return array(column.cast(pa.large_string()), "text")
+
+
+_SELECTED: list[tuple[Callable[[pa.DataType], bool], Any]] = [
+    (pa.types.is_boolean, pd.BooleanDtype()),
+    (pa.types.is_integer, pd.Int64Dtype()),
+    (pa.types.is_floating, pd.Float64Dtype()),
+    (lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind), pd.ArrowDtype(pa.binary())),
+    (pa.types.is_timestamp, pd.ArrowDtype(_MOMENT)),
+    (pa.types.is_date, pd.ArrowDtype(pa.date32())),
+]
+
+
+def outcomes(table: pa.Table, rows: Sequence[int]) -> list[Outcome]:
+    """The rows of a batch as the outcomes they were made of."""
+    cells = [table.column(name).to_pylist() for name in COLUMNS]
+    return [_outcome(row, dict(zip(COLUMNS, each, strict=True))) for row, *each in zip(rows, *cells, strict=True)]
+
+
+def _outcome(row: int, cells: dict[str, Any]) -> Outcome:
     moment = cells["fetched_at"]
     cells["fetched_at"] = moment.timestamp() if moment else None
     cells["headers"] = None if cells["headers"] is None else dict(cells["headers"])

@@ -7,12 +7,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
 from time import monotonic
 from typing import Any, Unpack
 
 import pandas as pd
 
-from harvest import awaiting, engines, frames, inputs, proxies, runner
+from harvest import awaiting, engines, frames, inputs, masks, proxies, runner
 from harvest._version import __version__
 from harvest.calls import Headers
 from harvest.decoding import ACCEPT_ENCODING
@@ -22,10 +23,11 @@ from harvest.errors import Interrupted, UsageError
 from harvest.harvests import BatchSink, Channel, FrameSink, Harvest
 from harvest.memory import Origin, remember
 from harvest.options import FetchOptions, Options
-from harvest.outcomes import Outcome
+from harvest.outcomes import Outcome, Summary
 from harvest.pacing import Pacer
 from harvest.progress import open_bar
 from harvest.selection import Selection
+from harvest.store import Store, check_columns
 from harvest.wire import basic
 
 _SHOWN = 10
@@ -102,7 +104,7 @@ class Harvester:
             for outcomes in harvest.outcomes(stopping):
                 channel.put((1, outcome) for outcome in outcomes)
 
-        return self._iterate(read, channel, work)
+        return self._iterate(read, channel, work, whole=True)
 
     def fetch_batches(
         self, data: Any, url: str | None = None, *, batch_size: int = 1000, **options: Unpack[FetchOptions]
@@ -118,7 +120,20 @@ class Harvester:
         def work(harvest: Harvest, stopping: threading.Event) -> None:
             sink.run(harvest, stopping, lambda parts: channel.put((len(part), part) for part in parts))
 
-        return self._iterate(read, channel, work)
+        return self._iterate(read, channel, work, whole=False)
+
+    def fetch_to(
+        self, data: Any, path: str | PathLike[str], url: str | None = None, **options: Unpack[FetchOptions]
+    ) -> Summary:
+        """See `harvest.fetch_to`."""
+        if options.get("store") is not None:
+            raise UsageError("fetch_to has its path already; leave store= out")
+        given: Any = {**options, "store": path}
+        chosen, selection, source = self._read(data, url, given, blocking=True, keep=False)
+        store = Store(source, chosen, selection, whole=False)
+        harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, None), known=self._known, store=store)
+        with _bar(harvest) as tick:
+            return runner.block(runner.Worker(lambda stopping: _carry_out(harvest, stopping)), tick, lambda: None)
 
     # -- how they are made
 
@@ -129,21 +144,33 @@ class Harvester:
         engines.choose(chosen)
         check_client(chosen.client, blocking=blocking)
         _check_company(chosen, {**self._given, **options})
+        masks.conceal(chosen.secret_params)
         selection = Selection(chosen.select, chosen.parse)
         new = [*frames.names(chosen.prefix), *selection.columns]
+        if chosen.store is not None:
+            new.append(chosen.prefix + "key")
         source = inputs.read(data, url, chosen, base_headers(chosen), keep=keep, taken=new)
         taken = source.columns
         if isinstance(source, inputs.FrameInput) and frames.is_result(source.frame, chosen.prefix):
             taken = []  # a result is refreshed
         frames.check_names(taken, chosen.prefix, selection.columns)
+        if chosen.store is not None:
+            check_columns(source.columns, chosen.prefix)
         return chosen, selection, source
 
     def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> _FrameRun:
         chosen, selection, source = self._read(data, url, options, blocking=blocking, keep=True)
         sink = FrameSink(source, chosen, selection)
         loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
+        store = None if chosen.store is None else Store(source, chosen, selection, whole=False)
         harvest = Harvest(
-            source, chosen, selection, lambda: self._lease(chosen, loop), finished=sink.finished, known=self._known
+            source,
+            chosen,
+            selection,
+            lambda: self._lease(chosen, loop),
+            finished=sink.finished,
+            known=self._known,
+            store=store,
         )
         return _FrameRun(harvest, sink, url, {**self._given, **options})
 
@@ -152,10 +179,19 @@ class Harvester:
         read: tuple[Options, Selection, inputs.Input],
         channel: Channel,
         work: Callable[[Harvest, threading.Event], None],
+        *,
+        whole: bool,
     ) -> Iterator[Any]:
         chosen, selection, source = read
+        store = None if chosen.store is None else Store(source, chosen, selection, whole=whole)
         harvest = Harvest(
-            source, chosen, selection, lambda: self._lease(chosen, None), room=channel.room, known=self._known
+            source,
+            chosen,
+            selection,
+            lambda: self._lease(chosen, None),
+            room=channel.room,
+            known=self._known,
+            store=store,
         )
         channel.pulled = lambda: harvest.pulled
         return _consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
@@ -242,6 +278,12 @@ def _consume(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) ->
     finally:
         worker.stop()
         worker.wait(runner.GRACE)
+
+
+def _carry_out(harvest: Harvest, stopping: threading.Event) -> Summary:
+    for _ in harvest.outcomes(stopping):
+        continue
+    return harvest.summary
 
 
 def _check_company(chosen: Options, given: Mapping[str, Any]) -> None:

@@ -6,11 +6,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, time
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from harvest import frames
 from harvest.assembly import Assembly, Slice
@@ -24,6 +26,7 @@ from harvest.progress import Progress
 from harvest.scheduler import DEEP, Scheduler
 from harvest.selection import Selection
 from harvest.sharing import Sharing
+from harvest.store import Store, reader
 
 log = logging.getLogger("harvest")
 
@@ -45,6 +48,8 @@ class Harvest:
         See `Sharing`.
     room, known : optional
         See `Scheduler`.
+    store : Store, optional
+        What need not be asked, and where all that comes is put away.
     """
 
     def __init__(
@@ -57,12 +62,14 @@ class Harvest:
         finished: Callable[[int], Outcome | None] | None = None,
         room: Callable[[], bool] | None = None,
         known: dict[str, Pacer] | None = None,
+        store: Store | None = None,
     ) -> None:
         self.source = source
         self.options = options
         self.pulled = 0
         self._selection = selection
         self._engine = engine
+        self._store = store
         self._sharing = Sharing(finished, source.recipe.base) if options.dedupe else None
         self._began = monotonic()
         self._tell = options.progress if callable(options.progress) else None
@@ -98,12 +105,20 @@ class Harvest:
         rate = done.rows / max(1e-9, now - self._began)
         waiting = scheduler.waiting(now)
         return Progress(
-            self.source.total, done.rows, done.ok, done.failed, scheduler.retrying, scheduler.in_flight, rate, waiting
+            self.source.total,
+            done.rows,
+            done.ok,
+            done.failed,
+            scheduler.retrying,
+            scheduler.in_flight,
+            rate,
+            waiting,
+            done.saved,
         )
 
     def outcomes(self, stopping: threading.Event) -> Iterator[list[Outcome]]:
         """Run, until the input ends or `stopping` is set; yields what ended, often and sometimes empty."""
-        with self._engine() as engine:
+        with self._store or nullcontext(), self._engine() as engine:
             try:
                 for ended in drive(self._scheduler, engine, monotonic):
                     yield self._finished(ended)
@@ -112,27 +127,37 @@ class Harvest:
                         break
             finally:
                 engine.abort()
+                if self._store is not None:
+                    self._store.stopped = stopping.is_set()
         self._report(last=True)
         log.info("%s", self.summary)
 
     def _calls(self) -> Iterator[Call | Outcome | None]:
-        counted = self._counted(self.source.calls())
-        return counted if self._sharing is None else self._sharing.unique(counted)
-
-    def _counted(self, items: Iterable[Call | Outcome]) -> Iterator[Call | Outcome]:
-        for item in items:
+        items: Iterator[Call | Outcome | None] = self.source.calls()
+        if self._sharing is not None:
+            items = self._sharing.unique(items)
+        if self._store is not None:
+            items = self._store.unasked(items)
+        for item in items:  # one per row
             self.pulled += 1
             yield item
 
     def _finished(self, ended: list[Outcome]) -> list[Outcome]:
         if ended:
+            if self._store is not None:
+                ended = self._store.restored(ended)
             if self._selection:
-                ended = [self._selection.apply(each) for each in ended]
+                ended = [each if each.stored else self._selection.apply(each) for each in ended]
+        if self._store is not None:
+            self._store.put(ended)
+        if ended:
             if self._sharing is not None:
                 ended = self._sharing.fan_out(ended)
             add = self._scheduler.summary.add
             for each in ended:
                 add(each)
+            if self._store is not None:
+                self._store.release(ended)
         return ended
 
     def _report(self, last: bool = False) -> None:
@@ -198,11 +223,33 @@ class BatchSink:
 
 def to_frame(source: Input, part: Slice, stop: int, options: Options, selection: Selection) -> pd.DataFrame:
     """A slice of rows as a frame: the caller's columns, the result columns, the selected ones."""
-    start, batches, values = part
+    start, batches, rest = part
+    values = [found for found, _ in rest]
+    stored = {at: key for at, (_, key) in enumerate(rest) if key is not None}
+    if stored and options.store is not None:
+        batches = [_filled_in(options.store, batches, values, stored, selection.columns)]
     selected = {
         name: [None if found is None else found[at] for found in values] for at, name in enumerate(selection.columns)
     }
     return frames.attach(source.rows(start, stop), batches, selected, options.prefix)
+
+
+def _filled_in(
+    store: str,
+    batches: list[pa.Table],
+    values: list[tuple[object, ...] | None],
+    stored: dict[int, str],
+    columns: list[str],
+) -> pa.Table:
+    """The result columns with what the store has of some rows; their selected values go into `values`."""
+    with reader(store) as found:
+        table = found.rows(list(stored.values()), selected=columns)
+    for at, *cells in zip(stored, *(table.column(name).to_pylist() for name in columns), strict=True):
+        values[at] = tuple(cells)
+    rows = np.arange(len(values))
+    rows[list(stored)] = len(values) + np.arange(len(stored))
+    table = table.select(frames.COLUMNS)
+    return table if len(stored) == len(values) else pa.concat_tables([*batches, table]).take(rows)
 
 
 class Channel:

@@ -14,6 +14,12 @@ LARGEST = 100 * 1024
 """Most bytes of a head."""
 MOST = 5_000
 """Most lines of a head."""
+SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth"}
+    | {"x-auth-token", "x-access-token", "x-session-token", "x-csrf-token", "x-goog-api-key"}
+    | {"x-amz-security-token", "ocp-apim-subscription-key"}
+)
+"""Headers whose values are never shown, stored or sent on to another origin."""
 
 _STATUS = re.compile(rb"HTTP/(?:1\.[01]|[23]) (?!101)[1-9][0-9]{2}(?: .*)?\r?\n", re.DOTALL)
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

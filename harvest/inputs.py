@@ -11,11 +11,11 @@ import pandas as pd
 
 from harvest.calls import Call, Headers
 from harvest.errors import UsageError
+from harvest.masks import mask
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.recipes import PARTS, Recipe
 from harvest.templates import missing
-from harvest.urls import mask
 
 CHUNK = 10_000
 """Rows of a frame that are turned into Python values at a time."""
@@ -34,6 +34,12 @@ class Input(Protocol):
 
     def rows(self, start: int, stop: int | None) -> pd.DataFrame:
         """The caller's columns of rows that were pulled already."""
+
+    def item(self, row: int) -> Any:
+        """What `framed` makes a row of a frame from; asked for once per row."""
+
+    def framed(self, items: Sequence[Any]) -> pd.DataFrame:
+        """The caller's columns of any rows."""
 
 
 def read(
@@ -56,7 +62,9 @@ def read(
     if type(data).__name__ == "ndarray" or (isinstance(data, Sized) and not isinstance(data, list | tuple)):
         data = list(data)
     recipe = Recipe(url or "url", options, base, None)
-    return ListInput(data, recipe) if isinstance(data, list | tuple) else StreamInput(data, recipe, keep, taken)
+    if isinstance(data, list | tuple):
+        return ListInput(data, recipe)
+    return StreamInput(data, recipe, keep, taken, store=options.store is not None)
 
 
 def _series_name(series: pd.Series[Any], url: str | None) -> str:
@@ -118,6 +126,14 @@ class FrameInput:
         """A slice of the caller's frame, index and all."""
         return self.frame.iloc[start:stop]
 
+    def item(self, row: int) -> Any:
+        """Its number."""
+        return row
+
+    def framed(self, items: Sequence[Any]) -> pd.DataFrame:
+        """Any rows of the caller's frame."""
+        return self.frame.iloc[list(items)]
+
 
 class ListInput:
     """A list of URLs, mappings, Calls."""
@@ -143,16 +159,27 @@ class ListInput:
         """A slice of the items as a frame with a column `url` and the mappings' own names."""
         return _framed(self._items[start:stop], self.recipe.url, start)
 
+    def item(self, row: int) -> Any:
+        """The item itself."""
+        return self._items[row]
+
+    def framed(self, items: Sequence[Any]) -> pd.DataFrame:
+        """Any items as a frame."""
+        return _framed(items, self.recipe.url, 0)
+
 
 class StreamInput:
     """An iterator of URLs, mappings, Calls; pulled only when asked for."""
 
-    def __init__(self, items: Iterable[Any], recipe: Recipe, keep: bool, taken: Collection[str]) -> None:
+    def __init__(
+        self, items: Iterable[Any], recipe: Recipe, keep: bool, taken: Collection[str], store: bool = False
+    ) -> None:
         self._items = items
         self.total: int | None = None
         self.columns: list[Any] = []
         self.recipe = recipe
         self._kept: deque[Any] | None = deque() if keep else None
+        self._open: dict[int, Any] | None = {} if store else None
         self._taken = frozenset(taken)
         self._first = 0
 
@@ -167,6 +194,8 @@ class StreamInput:
                 raise UsageError(f"row {row} has {clash}, which are names of results; rename them, or pass prefix=")
             if self._kept is not None:
                 self._kept.append(item)
+            if self._open is not None:
+                self._open[row] = item
             yield self.recipe.from_item(row, item)
 
     def rows(self, start: int, stop: int | None) -> pd.DataFrame:
@@ -177,6 +206,14 @@ class StreamInput:
         items = [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
         self._first += len(items)
         return _framed(items, self.recipe.url, start)
+
+    def item(self, row: int) -> Any:
+        """The item, which is forgotten; for a store only."""
+        return None if self._open is None else self._open.pop(row, None)
+
+    def framed(self, items: Sequence[Any]) -> pd.DataFrame:
+        """Any items as a frame."""
+        return _framed(items, self.recipe.url, 0)
 
 
 def _framed(items: Sequence[Any], url: str, start: int) -> pd.DataFrame:

@@ -9,10 +9,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from numbers import Integral
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from harvest.errors import UsageError
+from harvest.heads import SECRET_HEADERS
 from harvest.policies import Pace, Retry, Timeout, positive, short, switch
 
 if TYPE_CHECKING:
@@ -23,11 +26,7 @@ if TYPE_CHECKING:
     from harvest.calls import Call
     from harvest.outcomes import Outcome
 
-SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth"}
-    | {"x-auth-token", "x-access-token", "x-session-token", "x-csrf-token", "x-goog-api-key"}
-    | {"x-amz-security-token", "ocp-apim-subscription-key"}
-)
+Refetch = Literal["errors", "all"] | timedelta | Callable[["Outcome"], bool]
 
 _PROXY = re.compile(r"(?:https?|socks4a?|socks5h?)://[^/\s]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -56,7 +55,10 @@ class FetchOptions(TypedDict, total=False):
     follow_redirects: bool
     client: Any
     secret_headers: tuple[str, ...] | list[str] | set[str] | frozenset[str]
+    secret_params: tuple[str, ...] | list[str] | set[str] | frozenset[str]
     block_private: bool | Literal["redirects"]
+    store: str | PathLike[str] | None
+    refetch: Refetch | None
     dedupe: bool
     prefix: str
     engine: Literal["auto", "curl", "httpx"]
@@ -87,7 +89,10 @@ class Options:
     follow_redirects: bool = True
     client: Any = None
     secret_headers: frozenset[str] = SECRET_HEADERS
+    secret_params: frozenset[str] = frozenset()
     block_private: bool | Literal["redirects"] = "redirects"
+    store: str | None = None
+    refetch: Refetch | None = None
     dedupe: bool = True
     prefix: str = ""
     engine: str = "auto"
@@ -125,6 +130,7 @@ class Options:
             raise UsageError(f'engine={self.engine!r} does not exist; use "auto", "curl" or "httpx"')
         if not isinstance(self.block_private, bool) and self.block_private != "redirects":
             raise UsageError(f'block_private={self.block_private!r} does not exist; use True, False or "redirects"')
+        _check_refetch(self.refetch, self.store)
         if self.parse is not None and not callable(self.parse):
             raise UsageError("parse= cannot be called; pass a function that takes an Outcome")
         if self.realm is not None and not callable(self.realm):
@@ -163,11 +169,32 @@ def _rate(value: float | str | Pace | None) -> Pace | None:
 
 
 def _secret_headers(names: Any) -> frozenset[str]:
+    return SECRET_HEADERS | _names("secret_headers", names)
+
+
+def _names(option: str, names: Any) -> frozenset[str]:
     if isinstance(names, str):
-        raise UsageError(f"secret_headers={names!r} is one name; write secret_headers=[{names!r}]")
+        raise UsageError(f"{option}={names!r} is one name; write {option}=[{names!r}]")
     if not isinstance(names, Iterable):
-        raise UsageError("secret_headers= is no collection; write secret_headers=[] or a list of names")
-    return SECRET_HEADERS | {str(name).lower() for name in names}
+        raise UsageError(f"{option}= is no collection; write {option}=[] or a list of names")
+    return frozenset(str(name).lower() for name in names)
+
+
+def _store(path: Any) -> str | None:
+    if path is None:
+        return None
+    if not isinstance(path, str | PathLike) or not isinstance(fspath(path), str) or not fspath(path):
+        raise UsageError('store= is no path; write the name of a folder, such as "data/stations"')
+    return fspath(path)
+
+
+def _check_refetch(refetch: Any, store: str | None) -> None:
+    if refetch is None:
+        return
+    if store is None:
+        raise UsageError("refetch= means nothing without store=; name the store, too")
+    if refetch not in ("errors", "all") and not isinstance(refetch, timedelta) and not callable(refetch):
+        raise UsageError('refetch= is of the wrong type; pass "errors", "all", a timedelta or a function of an Outcome')
 
 
 def _check_auth(auth: Any) -> None:
@@ -226,4 +253,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "timeout": _timeout,
     "rate": _rate,
     "secret_headers": _secret_headers,
+    "secret_params": lambda names: _names("secret_params", names),
+    "store": _store,
 }

@@ -66,6 +66,10 @@ class Outcome:
         Seconds since 1970-01-01 UTC.
     values : tuple or None
         What `select` and `parse` found, in the order of their columns.
+    key : str or None
+        Names the request in the store, if there is one.
+    stored : bool
+        It was in the store already: nothing was sent.
     """
 
     row: int
@@ -83,6 +87,8 @@ class Outcome:
     waited: float = 0.0
     fetched_at: float | None = None
     values: tuple[object, ...] | None = None
+    key: str | None = None
+    stored: bool = False
 
 
 @dataclass(slots=True)
@@ -97,6 +103,8 @@ class Summary:
         Rows done, and how.
     requests, retries, shared : int
         Exchanges started; those that repeated one; rows that shared another row's request.
+    saved : int
+        Rows that came from the store, without a request.
     errors : Counter of str
         Failed rows by kind; `http` with its status, as in ``http 404``.
     bytes : int
@@ -111,6 +119,7 @@ class Summary:
     requests: int = 0
     retries: int = 0
     shared: int = 0
+    saved: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     seconds: float = 0.0
@@ -118,6 +127,7 @@ class Summary:
     def add(self, outcome: Outcome) -> None:
         """Count one finished row."""
         self.rows += 1
+        self.saved += outcome.stored
         if outcome.ok:
             self.ok += 1
             return
@@ -129,4 +139,5 @@ class Summary:
         why = ", ".join(f"{count:,} {kind}" for kind, count in self.errors.most_common())
         failed = f"{self.failed:,} failed" + (f" ({why})" if why else "")
         rate = f" · {self.rows / self.seconds:,.0f}/s" if self.seconds else ""
-        return f"{self.ok:,} ok · {failed} · {self.seconds:.1f} s{rate}"
+        saved = f" · {self.saved:,} from store" if self.saved else ""
+        return f"{self.ok:,} ok · {failed}{saved} · {self.seconds:.1f} s{rate}"

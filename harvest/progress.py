@@ -50,6 +50,8 @@ class Progress:
         Rows per second since the start.
     waiting : Wait or None
         The host that is left alone longest, for how many seconds more, and why.
+    stored : int
+        Rows, of those done, that were in the store.
     """
 
     total: int | None
@@ -60,11 +62,14 @@ class Progress:
     in_flight: int
     rate: float
     waiting: Wait | None
+    stored: int = 0
 
     @property
     def notes(self) -> str:
         """What is worth saying beside the bar, in a few words."""
-        parts = [f"{self.failed:,} failed"] if self.failed else []
+        parts = [f"{self.stored:,} from store"] if self.stored else []
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
         if self.retrying:
             parts.append(f"{self.retrying:,} retrying")
         if self.waiting is not None:

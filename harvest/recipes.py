@@ -7,10 +7,11 @@ from typing import Any
 
 from harvest.calls import Call, Headers
 from harvest.errors import ErrorKind, UsageError
+from harvest.masks import mask
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.templates import Filler, Template, Unfillable, filler
-from harvest.urls import is_normal, mask, shown
+from harvest.urls import is_normal, shown
 from harvest.wire import Unsendable, ready
 
 PARTS = ("method", "params", "headers", "json", "content")

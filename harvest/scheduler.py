@@ -13,6 +13,7 @@ from harvest.hosts import Hosts
 from harvest.jobs import Job
 from harvest.judgement import Judgement
 from harvest.later import Later
+from harvest.masks import mask
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome, Summary
 from harvest.pacing import Host, Pacer
@@ -189,7 +190,7 @@ class Scheduler:
         job = Job(call, now)
         if self.options.realm is not None:
             try:
-                job.realm = urls.mask(str(self.options.realm(call)))
+                job.realm = mask(str(self.options.realm(call)))
             except Exception as error:  # whatever a caller's function may raise
                 attempt = Attempt(error=ErrorKind.INVALID_REQUEST, detail=f"realm= failed: {error!r}")
                 self._settled.append(self._outcome(job, attempt, now))

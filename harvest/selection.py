@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from harvest.errors import ErrorKind, UsageError
+from harvest.masks import mask
 from harvest.outcomes import Outcome
 from harvest.templates import missing
-from harvest.urls import mask
 
 PARSED = "parsed"
 """The column that `parse` fills."""

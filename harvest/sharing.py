@@ -32,14 +32,14 @@ class Sharing:
         self._identities: dict[int, object] = {}
         self._followers: dict[int, list[int]] = {}
 
-    def unique(self, items: Iterable[Call | Outcome]) -> Iterator[Call | Outcome | None]:
+    def unique(self, items: Iterable[Call | Outcome | None]) -> Iterator[Call | Outcome | None]:
         """The calls that must go out; a row whose leader is done already comes as its outcome.
 
         A row that will share the outcome of a call under way comes as None, so that whoever pulls can
         stop between any two rows.
         """
         for item in items:
-            if isinstance(item, Outcome) or item.method not in IDEMPOTENT_METHODS:
+            if not isinstance(item, Call) or item.method not in IDEMPOTENT_METHODS:
                 yield item
                 continue
             identity = item.identity(self._usual)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+from harvest.masks import mask, mask_user
+
 MAX_LENGTH = 65_536
 """Longest URL, in characters, that is sent at all."""
 
@@ -33,21 +35,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.ASCII | re.IGNORECASE)
 _DOTS = re.compile(r"/(?:\.|%2e)", re.IGNORECASE)
-
-_SECRET_NAME = (
-    r"(?=[\w.-]*(?:token|secret|passw(?:or)?d|pwd|api[_-]?key|access[_-]?key|signature|credential))[\w.-]++"
-    r"|key|appid|app_id|auth|authorization|sig|session(?:id)?|jwt|bearer|code_verifier"
-)
-# A URL may stand inside another one, escaped.
-_SECRET_QUERY = re.compile(
-    rf"((?:[?&;]|%3F|%26)(?:{_SECRET_NAME})(?:=|%3D))(?:(?!%26|%23)[^&;#\s\"'<>])+", re.IGNORECASE
-)
-_USERINFO = re.compile(r"(://)[^/?#@\s]*@")
-_BROKEN_USERINFO = re.compile(r"(://).*@", re.DOTALL)
-_ESCAPED_USERINFO = re.compile(r"(%3A%2F%2F)(?:(?!%2F|%40)[^/?#&@\s])*%40", re.IGNORECASE)
-
-MASK = "***"
-"""What stands where a secret stood."""
 
 
 def is_normal(text: str) -> bool:
@@ -228,23 +215,5 @@ def shown(url: str) -> str:
     try:
         normalise(url)
     except ValueError:
-        url = _BROKEN_USERINFO.sub(rf"\1{MASK}@", url)
+        url = mask_user(url)
     return mask(url)
-
-
-def mask(text: str) -> str:
-    """The same text with the secrets of every URL in it replaced.
-
-    Masked are ``user:password@`` and the values of query parameters that commonly carry a secret
-    (``token``, ``api_key``, ``signature``, …).
-    """
-    if "@" in text:
-        text = _USERINFO.sub(rf"\1{MASK}@", text)
-    if "%40" in text:
-        text = _ESCAPED_USERINFO.sub(rf"\1{MASK}%40", text)
-    start = text.find("?")
-    if start < 0 or "%" in text or ";" in text or "&" in text[:start]:
-        start = 0
-    if ("=" in text or "%3" in text) and _SECRET_QUERY.search(text, start) is not None:
-        text = _SECRET_QUERY.sub(rf"\1{MASK}", text)
-    return text

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from os import PathLike
 from typing import Any, TypeVar, Unpack
 
 import pandas as pd
 
+from harvest import store
 from harvest.harvester import Harvester
 from harvest.options import FetchOptions, Options
-from harvest.outcomes import Outcome
+from harvest.outcomes import Outcome, Summary
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,8 +79,16 @@ _OPTIONS = """\
         the blocking verbs take a function that makes one, or a mapping of its settings.
     secret_headers : collection of str, optional
         Headers never shown, nor sent on to another origin, besides the usual ones.
+    secret_params : collection of str, optional
+        Parameters of the query never shown or stored, besides those that are commonly named so.
     block_private : bool or "redirects", default "redirects"
         Refuse private and link-local addresses: always, never, or where a redirect leaves a public host.
+    store : path, optional
+        A folder that keeps every answer: what is in it is not asked again. `read` gives it back.
+    refetch : "errors", "all", timedelta or callable, optional
+        What to ask again though the store has it: what failed for good; everything; what is older
+        (with ``If-None-Match`` or ``If-Modified-Since``, RFC 9110 §13.1); or what a function of the
+        stored `Outcome` says. What failed for the moment is asked again anyway.
     dedupe : bool, default True
         One request for equal rows; never for POST and PATCH.
     prefix : str, default ""
@@ -213,3 +223,73 @@ def fetch_batches(
     [2, 2, 1]
     """
     return _Once().fetch_batches(data, url, batch_size=batch_size, **options)
+
+
+@_spelled_out
+def fetch_to(data: Any, path: str | PathLike[str], url: str | None = None, **options: Unpack[FetchOptions]) -> Summary:
+    """Fetch into a folder, in constant memory: for what is too much for a frame, or is to be resumed.
+
+    The same as ``store=path`` in the other verbs, but no frame is made; `read` makes one.
+
+    Parameters
+    ----------
+    data
+        As in `fetch_frame`; an iterator is pulled only a little ahead.
+    path : path
+        The folder. What it has already is not asked again.
+    url
+        As in `fetch_frame`.
+    {options}
+
+    Returns
+    -------
+    Summary
+        Rows by kind, requests, bytes, seconds, and how many rows the store had already.
+
+    Raises
+    ------
+    UsageError
+        The call cannot be carried out as written, or another process writes into the folder.
+    StoreError
+        The disk is full, or the folder is gone. What was committed, each second, is kept.
+    Interrupted
+        Ctrl-C or the notebook's stop button; what came is in the folder.
+
+    Examples
+    --------
+    >>> import harvest, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> harvest.fetch_to(["no scheme"], folder, progress=False).errors
+    Counter({'invalid_request': 1})
+    >>> harvest.read(folder)[["url", "ok", "error"]]
+             url     ok            error
+    0  no scheme  False  invalid_request
+    """
+    return _Once().fetch_to(data, path, url, **options)
+
+
+def read(path: str | PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A store as a frame: one row per request, in the order in which they were first asked for.
+
+    Parameters
+    ----------
+    path : path
+        The folder, written by `fetch_to` or ``store=``; perhaps being written just now.
+    columns : sequence of str, optional
+        Only these; ``key``, which names a request, comes only if it is among them.
+
+    Returns
+    -------
+    DataFrame
+        As from `fetch_frame`, with a new index: the caller's columns, the result columns, the selected ones.
+
+    Raises
+    ------
+    UsageError
+        There is no store, or no such column.
+
+    Examples
+    --------
+    >>> harvest.read("data/stations", columns=["station_id", "temp"])          # doctest: +SKIP
+    """
+    return store.read(path, columns)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from harvest import decoding, urls
+from harvest import decoding
 from harvest.calls import Call
 from harvest.errors import ErrorKind
+from harvest.masks import MASK, mask
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome
 
@@ -29,8 +30,8 @@ def outcome(
     at : float
         Now, in seconds since 1970-01-01 UTC.
     """
-    shown = urls.mask(last.url)
-    asked = shown if first is last else urls.mask(first.url)
+    shown = mask(last.url)
+    asked = shown if first is last else mask(first.url)
     status = attempt.status
     headers, answered = (_shown(attempt.headers, options.secret_headers), shown) if status else (None, None)
     out = Outcome(
@@ -55,7 +56,7 @@ def fail(out: Outcome, error: ErrorKind, detail: str) -> None:
     """Turn an outcome into an error with its one sentence."""
     out.ok = False
     out.error = error
-    out.error_detail = urls.mask(detail) or error.sentence
+    out.error_detail = mask(detail) or error.sentence
 
 
 def _read(out: Outcome, attempt: Attempt, options: Options) -> None:
@@ -85,7 +86,7 @@ def status_line(status: int) -> str:
 
 def _shown(headers: dict[str, str], secret: frozenset[str]) -> dict[str, str]:
     if not secret.isdisjoint(headers):
-        headers = {name: urls.MASK if name in secret else value for name, value in headers.items()}
+        headers = {name: MASK if name in secret else value for name, value in headers.items()}
     if not _LINKS.isdisjoint(headers):
-        headers = {name: urls.mask(value) if name in _LINKS else value for name, value in headers.items()}
+        headers = {name: mask(value) if name in _LINKS else value for name, value in headers.items()}
     return headers

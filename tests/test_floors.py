@@ -16,8 +16,8 @@ FLOORS = [
     ["demo.desk"],
     ["demo.api"],
     ["demo"],
-    ["_version", "errors", "urls", "heads", "addresses"],
-    ["policies"],
+    ["_version", "errors", "heads", "addresses", "masks"],
+    ["urls", "policies"],
     ["options", "calls", "outcomes", "header_dtype", "templates", "decoding"],
     [
         "pacing.hints",
@@ -48,6 +48,12 @@ FLOORS = [
     ["engines.trust", "engines.patience"],
     ["engines.curl", "engines.httpx"],
     ["engines"],
+    ["store.keys", "store.settling", "store.shapes", "store.lock", "store.faults"],
+    ["store.secrets", "store.journal", "store.parts"],
+    ["store.batches", "store.sealing", "store.folder", "store.reading"],
+    ["store.writer"],
+    ["store.store"],
+    ["store"],
     ["harvests"],
     ["harvester"],
     ["verbs", "accessor"],
@@ -121,6 +127,7 @@ def test_the_public_names_are_these() -> None:
     """A name is added or taken away on purpose only."""
     assert [name for name in harvest.__all__ if not name.startswith("__")] == [
         "Call", "ErrorKind", "HarvestError", "Harvester", "Interrupted", "Outcome", "Pace", "Progress", "Retry",
-        "Summary", "Timeout", "UsageError", "afetch_frame", "fetch_batches", "fetch_frame", "fetch_iter", "last", "run",
+        "StoreError", "Summary", "Timeout", "UsageError", "afetch_frame", "fetch_batches", "fetch_frame", "fetch_iter",
+        "fetch_to", "last", "read", "run",
     ]  # fmt: skip
     assert all(getattr(harvest, name).__doc__ for name in harvest.__all__ if name != "__version__")

@@ -283,7 +283,7 @@ def test_outcomes_survive_the_columns(outcomes: list[Outcome]) -> None:
     """A row read back from the columns is the outcome it was."""
     part = frames.batch(outcomes)
     for row, outcome in enumerate(outcomes):
-        back = frames.outcome_at(part, row, outcome.row)
+        (back,) = frames.outcomes(part.slice(row, 1), [outcome.row])
         assert (back.ok, back.status_code, back.error, back.text) == (
             outcome.ok,
             outcome.status_code,

@@ -13,7 +13,8 @@ import pytest
 
 import harvest
 from harvest import Harvester, Pace, Retry, Timeout, UsageError
-from harvest.options import SECRET_HEADERS, FetchOptions, Options
+from harvest.heads import SECRET_HEADERS
+from harvest.options import FetchOptions, Options
 
 VERBS = [harvest.fetch_frame, harvest.afetch_frame, harvest.fetch_iter, harvest.fetch_batches]
 
@@ -175,7 +176,7 @@ def test_signatures_show_real_parameters(verb: Callable[..., Any]) -> None:
     for field in dataclasses.fields(Options):
         assert shown[field.name].kind is inspect.Parameter.KEYWORD_ONLY
         default = getattr(Options(), field.name)  # the usual secret headers count without being named
-        assert shown[field.name].default == (() if field.name == "secret_headers" else default)
+        assert shown[field.name].default == (() if field.name in ("secret_headers", "secret_params") else default)
     assert not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in shown.values())
     assert inspect.signature(verb).return_annotation is not inspect.Signature.empty
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harvest.calls import Call
-from harvest.options import SECRET_HEADERS
+from harvest.heads import SECRET_HEADERS
 from harvest.redirects import LIMIT, STATUSES, Unfollowable, next_hop
 
 BASE = "https://a.test/dir/page?x=1"

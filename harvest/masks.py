@@ -1,0 +1,83 @@
+"""What is secret in a URL, or in a text with URLs in it, and what stands in its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import unquote_plus
+
+MASK = "***"
+"""What stands where a secret stood."""
+
+_USUAL = (
+    r"(?=[\w.-]*(?:token|secret|passw(?:or)?d|pwd|api[_-]?key|access[_-]?key|signature|credential))[\w.-]++"
+    r"|key|appid|app_id|auth|authorization|sig|session(?:id)?|jwt|bearer|code_verifier"
+)
+_VALUE = r"(?:(?!%26|%23)[^&;#\s\"'<>])+"
+_USERINFO = re.compile(r"(://)[^/?#@\s]*@")
+_BROKEN_USERINFO = re.compile(r"(://).*@", re.DOTALL)
+_ESCAPED_USERINFO = re.compile(r"(%3A%2F%2F)(?:(?!%2F|%40)[^/?#&@\s])*%40", re.IGNORECASE)
+
+_concealed: set[str] = set()
+
+
+@lru_cache(maxsize=8)
+def _names(concealed: frozenset[str]) -> re.Pattern[str]:
+    return re.compile("|".join([_USUAL, *map(re.escape, sorted(concealed))]), re.IGNORECASE)
+
+
+@lru_cache(maxsize=8)
+def _query(concealed: frozenset[str]) -> re.Pattern[str]:
+    """Parameters with a secret name; a URL may stand inside another one, escaped."""
+    names = _names(concealed).pattern
+    return re.compile(rf"((?:[?&;]|%3F|%26)(?:{names})(?:=|%3D))({_VALUE})", re.IGNORECASE)
+
+
+_secret_query = _query(frozenset())
+
+
+def conceal(names: Iterable[str]) -> None:
+    """Take these query parameters for secret, too, from now on and in the whole process."""
+    global _secret_query
+    if not _concealed.issuperset(names := {name.lower() for name in names}):
+        _concealed.update(names)
+        _secret_query = _query(frozenset(_concealed))
+
+
+def is_secret(name: str) -> bool:
+    """Whether a parameter or a field of this name commonly carries a secret, or is said to."""
+    return _names(frozenset(_concealed)).fullmatch(name) is not None
+
+
+def mask(text: str) -> str:
+    """The same text with the secrets of every URL in it replaced; the very same object if there are none.
+
+    Masked are ``user:password@`` and the values of query parameters that commonly carry a secret
+    (``token``, ``api_key``, ``signature``, …) or were concealed.
+    """
+    if "@" in text:
+        text = _USERINFO.sub(rf"\1{MASK}@", text)
+    if "%40" in text:
+        text = _ESCAPED_USERINFO.sub(rf"\1{MASK}%40", text)
+    start = _start(text)
+    if ("=" in text or "%3" in text) and _secret_query.search(text, start) is not None:
+        text = _secret_query.sub(rf"\1{MASK}", text)
+    return text
+
+
+def mask_user(text: str) -> str:
+    """A broken URL without all that may be meant as a password."""
+    return _BROKEN_USERINFO.sub(rf"\1{MASK}@", text)
+
+
+def secrets_in(url: str) -> set[str]:
+    """The values that `mask` would take out of the query of a URL, as they stand and decoded."""
+    found = {match[2] for match in _secret_query.finditer(url, _start(url))}
+    return found | {unquote_plus(value) for value in found}
+
+
+def _start(text: str) -> int:
+    """Where the first parameter can be."""
+    start = text.find("?")
+    return 0 if start < 0 or "%" in text or ";" in text or "&" in text[:start] else start

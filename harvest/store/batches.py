@@ -1,0 +1,105 @@
+"""Finished rows to one Arrow table: what the caller gave, the key, the outcome, what was selected. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from harvest import frames
+from harvest.errors import UsageError
+from harvest.outcomes import Outcome
+from harvest.store import secrets, shapes
+from harvest.store.journal import PART, RUN, SEQ
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row to store.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    item : object
+        What the input calls the row.
+    key : str
+    part, seq : int
+        The file it belongs to, and its place.
+    hidden : collection of str
+        Secrets that must not be stored.
+    """
+
+    outcome: Outcome
+    item: Any
+    key: str
+    part: int
+    seq: int
+    hidden: Collection[str] = ()
+
+
+def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str], prefix: str, run: int) -> pa.Table:
+    """A batch for the journal.
+
+    Parameters
+    ----------
+    caller : DataFrame
+        The caller's columns of these rows.
+    selected : sequence of str
+        Names of the selected columns.
+    """
+    own = {*frames.names(prefix), *selected, prefix + "key"}
+    kept = caller.loc[:, [name for name in caller.columns if name not in own]]
+    columns = shapes.columns(masked(kept, entries))
+    columns[prefix + "key"] = pa.array([each.key for each in entries], pa.large_string())
+    results = frames.batch([each.outcome for each in entries])
+    columns |= {prefix + name: results.column(name) for name in frames.COLUMNS}
+    columns |= _selected([each.outcome for each in entries], selected)
+    places = {
+        PART: pa.array([each.part for each in entries], pa.int64()),
+        SEQ: pa.array([each.seq for each in entries], pa.int64()),
+        RUN: pa.array(np.full(len(entries), run)),
+    }
+    return pa.table(places | columns)
+
+
+def _selected(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, pa.Array]:
+    found = {}
+    for at, name in enumerate(names):
+        values = [None if each.values is None else each.values[at] for each in outcomes]
+        known = any(value is not None for value in values)
+        found[name] = pa.array(frames.typed(values)) if known else pa.nulls(len(values))
+        if pa.types.is_string(found[name].type):
+            found[name] = found[name].cast(pa.large_string())
+    return found
+
+
+def masked(caller: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
+    """The caller's cells without secrets."""
+    for at, dtype in enumerate(caller.dtypes):
+        if not _may_hold_text(dtype):
+            continue
+        column = caller.iloc[:, at]
+        before = column.tolist()
+        after = [secrets.cell(each, entry.hidden) for each, entry in zip(before, entries, strict=True)]
+        if any(one is not other for one, other in zip(before, after, strict=True)):
+            kind = object if isinstance(dtype, pd.CategoricalDtype) else dtype
+            caller = caller.copy(deep=False)
+            caller.isetitem(at, pd.array(after, dtype=kind))
+    return caller
+
+
+def _may_hold_text(dtype: Any) -> bool:
+    return isinstance(dtype, pd.CategoricalDtype) or bool(pd.api.types.is_string_dtype(dtype)) or dtype.kind == "O"
+
+
+def check_columns(columns: Sequence[Any], prefix: str) -> None:
+    """Refuse a caller's columns that no file can hold; raises `UsageError`."""
+    names, key = [str(name) for name in columns], prefix + "key"
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"the data has several columns named {twice}, which no file can tell apart; rename them")
+    if key in names:
+        raise UsageError(f'the data has a column {key!r}, as a store has; rename it, or pass prefix="harvest_"')

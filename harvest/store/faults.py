@@ -1,0 +1,30 @@
+"""What the disk, SQLite and Arrow complain of, in harvest's own words: the border for foreign errors."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike, fspath
+
+import pyarrow as pa
+
+from harvest.errors import StoreError
+
+
+@contextmanager
+def translated(path: str | PathLike[str]) -> Iterator[None]:
+    """Raise `StoreError` for whatever goes wrong with the files of a store."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, pa.ArrowException) as error:
+        raise StoreError(f"the store {fspath(path)!r} {_what(error)}") from error
+
+
+def _what(error: Exception) -> str:
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said):
+        return f"has a damaged journal ({said}); fetch into it once more, which rebuilds it from the parts"
+    if isinstance(error, FileNotFoundError):
+        return f"has lost files ({said}); fetch into it once more, which asks again for what is missing"
+    return f"cannot be used any more ({said}); what was committed is kept: mend that, then make the same call again"

@@ -1,0 +1,151 @@
+"""A store's folder made ready for writing: what is there is checked, and what broke is put aside."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from harvest.errors import UsageError
+from harvest.store import parts
+from harvest.store.journal import NAME, Journal
+from harvest.store.lock import Lock
+from harvest.store.settling import ERRORS
+
+log = logging.getLogger("harvest")
+
+
+def claim(path: str) -> tuple[Path, Lock]:
+    """The folder, made if need be, and the right to write in it; raises `UsageError` where that cannot be."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"the store {path!r} is a file; name a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_foreign(folder)
+        lock = Lock(folder)
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(
+            f"the store {path!r} cannot be written ({why}); name another folder, or only read it"
+        ) from None
+    for rest in folder.glob("_*.tmp"):  # of a seal that was cut short
+        rest.unlink(missing_ok=True)
+    return folder, lock
+
+
+def _check_foreign(folder: Path) -> None:
+    names = [entry.name for entry in folder.iterdir()]
+    ours = any(name == NAME or name.startswith(("part-", "_errors")) for name in names)
+    if not ours and (others := [name for name in names if not name.startswith(("_", "."))]):
+        raise UsageError(f"the store {str(folder)!r} holds other things ({others[0]!r}, …); name an empty folder")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(13, "Permission denied")
+
+
+def open_journal(folder: Path) -> Journal:
+    """The journal, in accordance with the parts; rebuilt from them if it is damaged or gone."""
+    journal = _sound(folder)
+    if journal is None:
+        journal = _rebuilt(folder)
+    elif parts.numbers(folder) and not journal.noted("parts", []) and not journal.size()[0]:
+        journal.close()
+        journal = _rebuilt(folder)
+    _mend(folder, journal)
+    return journal
+
+
+def _sound(folder: Path) -> Journal | None:
+    try:
+        journal = Journal(folder, writing=True)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):  # the disk, not the file
+            raise
+        return None
+    try:
+        if journal.is_sound():
+            return journal
+    except sqlite3.DatabaseError:
+        log.debug("the journal of %s cannot be checked", folder)
+    journal.close()
+    return None
+
+
+def _rebuilt(folder: Path) -> Journal:
+    """A new journal from the parts and from what can be read of the old one."""
+    saved = list(_salvaged(folder))
+    _put_aside(folder / NAME)
+    for rest in (folder / f"{NAME}-wal", folder / f"{NAME}-shm"):
+        rest.unlink(missing_ok=True)
+    journal = Journal(folder, writing=True)
+    places = count()
+    for number in (*parts.numbers(folder), ERRORS):
+        if schema := _readable(parts.path_of(folder, number)):
+            _recount(folder, journal, number, schema, places)
+    journal.note(next=next(places))
+    for batch in saved:
+        journal.add(batch)
+    log.warning("the journal of the store %s was rebuilt from its parts; %d batches were saved", folder, len(saved))
+    return journal
+
+
+def _salvaged(folder: Path) -> Iterator[pa.Table]:
+    """The batches that can still be read."""
+    try:
+        journal = Journal(folder, writing=False)
+    except sqlite3.DatabaseError:
+        return
+    try:
+        yield from journal.batches()
+    except (sqlite3.DatabaseError, pa.ArrowInvalid, TypeError) as error:
+        log.debug("no more batches can be read: %s", error)
+    finally:
+        journal.close()
+
+
+def _recount(folder: Path, journal: Journal, number: int, schema: pa.Schema, places: Iterator[int]) -> None:
+    prefix = parts.about(schema).get("prefix", "")
+    names = [prefix + name for name in ("key", "status_code", "error", "fetched_at")]
+    rows = []
+    for table in parts.tables(parts.path_of(folder, number), names):
+        seconds = pc.fill_null(pc.divide(table.column(3).cast(pa.int64()), 1_000_000), 0).to_pylist()
+        cells = (table.column(at).to_pylist() for at in range(3))
+        for key, status, error, at in zip(*cells, seconds, strict=True):
+            rows.append((key, number, next(places), 0, status, error, at))
+    journal.settle(rows, 0, parts=parts.numbers(folder), schema=bytes(schema.serialize()).hex(), part=number + 1)
+
+
+def _mend(folder: Path, journal: Journal) -> None:
+    """Forget what was in files that are gone or cannot be read, so that it is fetched again."""
+    sealed = journal.noted("parts", [])
+    for number in {*sealed, *parts.numbers(folder), ERRORS}:
+        path = parts.path_of(folder, number)
+        there = path.exists()
+        if there and _readable(path) is not None:
+            continue
+        if there:
+            _put_aside(path)
+        if there or number in sealed:
+            lost = journal.forget(number)
+            log.warning("%s is %s; its %d rows will be fetched again", path, "damaged" if there else "gone", lost)
+
+
+def _readable(path: Path) -> pa.Schema | None:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError):
+        return None
+
+
+def _put_aside(path: Path) -> None:
+    """Under a name that no reader looks at."""
+    if path.exists():
+        names = (path.with_name(f"_damaged-{number}-{path.name.lstrip('_')}") for number in count(1))
+        os.replace(path, next(name for name in names if not name.exists()))

@@ -1,0 +1,49 @@
+"""One writer at a time: a lock that ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from harvest.errors import UsageError
+
+NAME = "_writer.lock"
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _seize(file: int) -> None:
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # a byte beyond the number, which others want to read
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        os.lseek(file, 0, os.SEEK_SET)
+else:
+    import fcntl
+
+    def _seize(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Lock:
+    """Holds a folder for writing; raises `UsageError` if another run does."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / NAME
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        try:
+            _seize(self._file)
+        except OSError:
+            os.close(self._file)
+            raise UsageError(_taken(folder, path)) from None
+        os.ftruncate(self._file, 0)
+        os.write(self._file, str(os.getpid()).encode())
+
+    def release(self) -> None:
+        """Let others write."""
+        os.close(self._file)
+
+
+def _taken(folder: Path, path: Path) -> str:
+    pid = path.read_text().strip() or "unknown"
+    who = "another run of this very process" if pid == str(os.getpid()) else "another process"
+    return f"the store {str(folder)!r} is being written by {who} (pid {pid}); wait for it, or name another folder"

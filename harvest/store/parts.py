@@ -1,0 +1,141 @@
+"""The sealed files of a store: Parquet, written aside, made durable, then renamed into place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from harvest.store.settling import ERRORS
+
+MARK = b"harvest"
+"""Under this name a file says what wrote it, in JSON."""
+
+_GROUP_ROWS = 20_000
+_GROUP_BYTES = 16 * 2**20
+_VARIED = ("key", "text", "content", "response_url", "fetched_at", "elapsed", "waited")
+"""Result columns in which a value hardly ever comes twice, so that a dictionary of them is in vain."""
+
+
+def path_of(folder: Path, number: int) -> Path:
+    """Where a part is; number 0 holds what is not settled."""
+    return folder / ("_errors.parquet" if number == ERRORS else f"part-{number:05}.parquet")
+
+
+def numbers(folder: Path) -> list[int]:
+    """The parts that are there, in order, without number 0."""
+    found = (path.stem.removeprefix("part-") for path in folder.glob("part-*.parquet"))
+    return sorted(int(digits) for digits in found if digits.isdigit())
+
+
+def write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, prefix: str = "") -> int:
+    """Write a file, whole or not at all; how many rows it has.
+
+    The tables have the columns of the schema; they become row groups of a bearable size.
+    """
+    aside = path.with_name(f"_{path.name}.tmp")
+    rows = 0
+    try:
+        with _writer(aside, schema, prefix) as writer:
+            for group in _groups(tables, schema):
+                writer.write_table(group, row_group_size=len(group))
+                rows += len(group)
+        sync(aside)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+    return rows
+
+
+def _writer(path: Path, schema: pa.Schema, prefix: str) -> pq.ParquetWriter:
+    varied = {prefix + name for name in _VARIED}
+    repeated = [name for name in _leaves(schema) if name not in varied]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=repeated or False,
+        write_statistics=[name for name in _leaves(schema) if name not in {prefix + "text", prefix + "content"}],
+    )
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The columns as Parquet counts them: a map is its keys and its values."""
+    out = []
+    for field in schema:
+        if pa.types.is_map(field.type):
+            out += [f"{field.name}.key_value.key", f"{field.name}.key_value.value"]
+        else:
+            out.append(field.name)
+    return out
+
+
+def _groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        held.append(table)
+        rows, size = rows + len(table), size + table.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.concat_tables(held).replace_schema_metadata(schema.metadata)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_tables(held).replace_schema_metadata(schema.metadata)
+
+
+def sync(path: Path) -> None:
+    """Let a file, or the names in a folder, reach the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no such thing for folders
+    file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def tables(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """A file's row groups, one after the other; nothing if there is no file."""
+    if not path.exists():
+        return
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=columns)
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """The schema of a file, with what it says about itself."""
+    return pq.read_schema(path)
+
+
+def without(table: pa.Table, key: str, keys: pa.Array) -> pa.Table:
+    """The rows whose keys are not among these."""
+    if not len(keys) or not len(table):
+        return table
+    return table.filter(pc.invert(pc.is_in(table.column(key), value_set=keys)))
+
+
+def pick(path: Path, key: str, keys: pa.Array, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows with these keys, from the row groups that hold any of them."""
+    if not path.exists():
+        return
+    wanted: Any = {"value_set": keys}
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            held = pc.is_in(file.read_row_group(group, columns=[key]).column(key), **wanted)
+            if pc.any(held).as_py():
+                rows = file.read_row_group(group, columns=list(dict.fromkeys([key, *columns])))
+                yield rows.filter(held)
+
+
+def about(schema: pa.Schema) -> dict[str, Any]:
+    """What a file says of itself: the version of its layout, the prefix of its result columns, the selected ones."""
+    return dict(json.loads((schema.metadata or {}).get(MARK, b"{}")))

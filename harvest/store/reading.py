@@ -1,0 +1,177 @@
+"""A store as a frame, or some of its rows as they were; readers never hold up the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harvest import frames
+from harvest.errors import UsageError
+from harvest.outcomes import Outcome
+from harvest.store import parts, shapes
+from harvest.store.faults import translated
+from harvest.store.journal import NAME, SEQ, Journal
+from harvest.store.settling import ERRORS
+
+_FAR = 2**62
+"""The place of a row whose place is not known: after the others."""
+
+
+class Reader:
+    """A store at one moment.
+
+    Parameters
+    ----------
+    folder : Path
+    fresh : bool
+        What was not sealed yet counts, too.
+
+    Raises
+    ------
+    UsageError
+        There is no store.
+    """
+
+    def __init__(self, folder: Path, fresh: bool) -> None:
+        self._folder = folder
+        self._journal = Journal(folder, writing=False) if (folder / NAME).exists() else None
+        self._fresh = list(self._journal.batches()) if self._journal and fresh else []
+        self.schema = self._schema()
+        about = parts.about(self.schema)
+        self.prefix: str = about.get("prefix", "")
+        self.selected: list[str] = about.get("selected", [])
+        self.key = self.prefix + "key"
+        newest = {key: at for at, key in enumerate(self._fresh_keys())}
+        self._newest = pa.array(newest.values(), pa.int64())
+        self._fresh_set = pa.array(newest, pa.large_string())
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self._journal:
+            self._journal.close()
+
+    def _schema(self) -> pa.Schema:
+        noted = self._journal.noted("schema", None) if self._journal else None
+        if noted is not None:
+            return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(noted)))
+        files = [parts.path_of(self._folder, number) for number in (*parts.numbers(self._folder), ERRORS)]
+        schemas = [parts.schema_of(path) for path in files if path.exists()]
+        if not schemas:
+            raise UsageError(f"there is no store in {str(self._folder)!r}; check the path")
+        whole = schemas[0].remove_metadata()
+        for schema in schemas[1:]:
+            whole = shapes.unified(whole, schema.remove_metadata())
+        return whole.with_metadata(schemas[0].metadata)
+
+    def _fresh_keys(self) -> Iterator[str]:
+        for batch in self._fresh:
+            yield from batch.column(self.key).to_pylist()
+
+    # -- all of it
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """These columns of all rows, settled or not, in the order in which they were asked for."""
+        wanted = pa.schema([self.schema.field(name) for name in dict.fromkeys([*columns, self.key])])
+        tables = [shapes.fitted(table, wanted) for table in self._files(wanted.names)]
+        places = pa.chunked_array([self._places(table.column(self.key)) for table in tables], pa.int64())
+        if self._fresh:
+            fresh = [(shapes.fitted(batch, wanted), batch.column(SEQ)) for batch in self._fresh]
+            tables.append(pa.concat_tables([table for table, _ in fresh]).take(self._newest))
+            seq = pa.chunked_array([chunk for _, column in fresh for chunk in column.chunks], pa.int64())
+            places = pa.chunked_array([*places.chunks, *seq.take(self._newest).chunks], pa.int64())
+        whole = pa.concat_tables(tables) if tables else wanted.empty_table()
+        order = pc.sort_indices(pa.table({"place": places}), sort_keys=[("place", "ascending")])
+        return whole.take(order).select(list(columns))
+
+    def _files(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        for number in (*parts.numbers(self._folder), ERRORS):
+            path = parts.path_of(self._folder, number)
+            have = set(parts.schema_of(path).names) if path.exists() else set()
+            for table in parts.tables(path, [name for name in names if name in have]):
+                yield parts.without(table, self.key, self._fresh_set)
+
+    def _places(self, keys: pa.ChunkedArray) -> pa.Array:
+        if not hasattr(self, "_known"):
+            self._known = self._journal.places() if self._journal else ([], [])
+            self._value_set = pa.array(self._known[0], pa.large_string())
+            self._seqs = pa.array(self._known[1], pa.int64())
+        found = pc.index_in(keys.combine_chunks(), value_set=self._value_set)
+        return pc.fill_null(self._seqs.take(found), _FAR)
+
+    # -- some of it
+
+    def rows(
+        self, keys: Sequence[str], columns: Sequence[str] = frames.COLUMNS, *, selected: Sequence[str] = ()
+    ) -> pa.Table:
+        """Result columns (without prefix) and selected ones of requests that are in the store, a row for each key."""
+        names = [*(self.prefix + name for name in columns), *selected]
+        wanted = pa.schema([self.schema.field(name) for name in [self.key, *names]])
+        held = pc.unique(pa.array(keys, pa.large_string()))
+        found = [self._fresh_rows(held, wanted)] if self._fresh else []
+        rest = held.filter(pc.invert(pc.is_in(held, value_set=self._fresh_set)))
+        for number in self._numbers(rest):
+            path = parts.path_of(self._folder, number)
+            found += [shapes.fitted(table, wanted) for table in parts.pick(path, self.key, rest, wanted.names[1:])]
+        whole = pa.concat_tables(found) if found else wanted.empty_table()
+        at = pc.index_in(pa.array(keys, pa.large_string()), value_set=whole.column(self.key).combine_chunks())
+        if at.null_count:
+            raise FileNotFoundError(2, "rows that were there at the start are gone")
+        return whole.take(at).drop_columns([self.key]).rename_columns([*columns, *selected])
+
+    def _fresh_rows(self, keys: pa.Array, wanted: pa.Schema) -> pa.Table:
+        whole = pa.concat_tables([shapes.fitted(batch, wanted) for batch in self._fresh]).take(self._newest)
+        return whole.filter(pc.is_in(whole.column(self.key), value_set=keys))
+
+    def _numbers(self, keys: pa.Array) -> list[int]:
+        """The files that hold these keys."""
+        if not len(keys) or self._journal is None:
+            return []
+        return sorted({known.part for known in self._journal.find(keys.to_pylist()).values()})
+
+
+@contextmanager
+def reader(path: str | PathLike[str], fresh: bool = True) -> Iterator[Reader]:
+    """A store at one moment; what the disk has to say about it becomes a `StoreError`."""
+    with translated(path):
+        found = Reader(Path(path), fresh)
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+def read(path: str | PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """See `harvest.read`."""
+    with reader(path) as store:
+        own = [store.prefix + name for name in frames.COLUMNS]
+        names = [name for name in store.schema.names if name != store.key] if columns is None else list(columns)
+        if lost := [name for name in names if name not in store.schema.names]:
+            raise UsageError(f"the store has no columns {lost}; it has {store.schema.names}")
+        table = store.table(names)
+        caller = table.select([name for name in names if name not in (*own, *store.selected)])
+        made = {
+            name: frames.array(table.column(name), name.removeprefix(store.prefix)) for name in names if name in own
+        } | {name: frames.selected(table.column(name)) for name in names if name in store.selected}
+        frame = caller.replace_schema_metadata(store.schema.metadata).to_pandas()
+        frame.index = pd.RangeIndex(len(table))
+        whole: pd.DataFrame = frame.assign(**made)[names]
+        return whole
+
+
+def outcomes(table: pa.Table, rows: Sequence[int], selected: int) -> list[Outcome]:
+    """Rows of a store as the outcomes they were made of; the last columns are the `selected` ones."""
+    names = table.column_names[: len(frames.COLUMNS)]
+    found = frames.outcomes(table.select(names), rows)
+    if selected:
+        values = zip(*(table.column(at).to_pylist() for at in range(len(names), len(names) + selected)), strict=True)
+        for outcome, each in zip(found, values, strict=True):
+            outcome.values = each if outcome.ok else None
+    for outcome in found:
+        outcome.stored = True
+    return found

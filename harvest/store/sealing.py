@@ -1,0 +1,108 @@
+"""From the journal into the parts: each file is replaced as a whole, and doing it twice does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harvest.store import parts, shapes
+from harvest.store.journal import PART, RUN, SEQ, Journal
+from harvest.store.settling import ERRORS
+
+_PLACE = (PART, SEQ, RUN)
+
+
+class Sealing:
+    """One seal of the batches up to a number.
+
+    A row whose key is in a part already replaces the old one in that very part, so that a reader of the folder
+    never sees both or none. If it is cut short, the next one does the same again: the rows of the journal
+    always win over those of the files.
+
+    Parameters
+    ----------
+    folder : Path
+    journal : Journal
+        A connection of its own.
+    through : int
+        The last batch.
+    schema : pyarrow.Schema
+        Of the files, with metadata.
+    prefix : str
+        Of the result columns.
+    """
+
+    def __init__(self, folder: Path, journal: Journal, through: int, schema: pa.Schema, prefix: str) -> None:
+        self._folder, self._journal, self._through, self._schema = folder, journal, through, schema
+        self._prefix = prefix
+        self._key = prefix + "key"
+        self._places = self._read_places()
+        self._keys = self._places.column(self._key).combine_chunks()
+        self._last = self._last_of_each()
+
+    def run(self) -> None:
+        """Write the files, then tell the journal."""
+        touched = set(pc.unique(self._places.column(PART)).to_pylist())
+        for number in parts.numbers(self._folder):
+            if number not in touched and not self._fits(number):
+                touched.add(number)
+        for number in sorted(touched - {ERRORS}):
+            self._write(number)
+        if ERRORS in touched or self._errors_moved():
+            self._write(ERRORS)
+        self._journal.settle(self._rows(), self._through, parts=parts.numbers(self._folder))
+
+    def _read_places(self) -> pa.Table:
+        columns = [self._key, *_PLACE, *(self._prefix + name for name in ("status_code", "error", "fetched_at"))]
+        # taken, not selected: what is selected would keep the whole batch in memory
+        found = [batch.select(columns).take(np.arange(len(batch))) for batch in self._journal.batches(self._through)]
+        empty = pa.schema([(self._key, pa.large_string()), *((name, pa.int64()) for name in _PLACE)])
+        return pa.concat_tables(found) if found else empty.empty_table()
+
+    def _last_of_each(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Of rows with the same key only the last counts."""
+        last = np.ones(len(self._keys), dtype=bool)
+        if len(pc.unique(self._keys)) < len(self._keys):
+            newest = {key: at for at, key in enumerate(self._keys.to_pylist())}
+            last[:] = False
+            last[list(newest.values())] = True
+        return last
+
+    def _fits(self, number: int) -> bool:
+        have = parts.schema_of(parts.path_of(self._folder, number))
+        return bool(have.remove_metadata() == self._schema.remove_metadata())
+
+    def _errors_moved(self) -> bool:
+        path = parts.path_of(self._folder, ERRORS)
+        if not path.exists() or not self._fits(ERRORS):
+            return True
+        held = parts.tables(path, [self._key])
+        return any(pc.any(pc.is_in(table.column(0), value_set=self._keys)).as_py() for table in held)
+
+    def _write(self, number: int) -> None:
+        parts.write(parts.path_of(self._folder, number), self._tables(number), self._schema, self._prefix)
+
+    def _tables(self, number: int) -> Iterator[pa.Table]:
+        for old in parts.tables(parts.path_of(self._folder, number)):
+            yield shapes.fitted(parts.without(old, self._key, self._keys), self._schema)
+        start = 0
+        for batch in self._journal.batches(self._through):
+            stop = start + len(batch)
+            here = np.logical_and(self._last[start:stop], batch.column(PART).to_numpy() == number)
+            start = stop
+            if here.any():
+                yield shapes.fitted(batch if here.all() else batch.filter(pa.array(here)), self._schema)
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        """What the journal keeps of each request."""
+        table = self._places.filter(pa.array(self._last)) if len(self._places) else self._places
+        if not len(table):
+            return []
+        seconds = pc.fill_null(pc.divide(table.column(self._prefix + "fetched_at").cast(pa.int64()), 1_000_000), 0)
+        names = (self._key, *_PLACE, self._prefix + "status_code", self._prefix + "error")
+        return list(zip(*(table.column(name).to_pylist() for name in names), seconds.to_pylist(), strict=True))

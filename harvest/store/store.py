@@ -1,0 +1,276 @@
+"""A run and its store: what need not be asked, what is put away, and what comes back out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import islice
+from time import monotonic, time
+from typing import Any
+
+from harvest import frames, retries
+from harvest.calls import Call
+from harvest.errors import ErrorKind
+from harvest.inputs import Input
+from harvest.options import Options
+from harvest.outcomes import Outcome
+from harvest.policies import IDEMPOTENT_METHODS
+from harvest.selection import Selection, as_json
+from harvest.store import keys, reading
+from harvest.store.batches import Entry
+from harvest.store.faults import translated
+from harvest.store.keys import Keys
+from harvest.store.secrets import Secrets, answer
+from harvest.store.settling import ERRORS, Known, is_settled
+from harvest.store.writer import Writer
+
+_AHEAD, _AHEAD_OF_STREAM = 1_024, 64
+"""Rows looked up at a time."""
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", "transfer-encoding"})
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request under way: what its answer will be stored under."""
+
+    key: str
+    known: Known | None
+    hidden: Any
+    repeatable: bool
+    validated: bool = False
+
+
+class Store:
+    """What a run asks of its store. Used in one thread, within ``with``.
+
+    Parameters
+    ----------
+    source : Input
+    options : Options
+        With a `store`.
+    selection : Selection
+    whole : bool
+        Stored answers are handed out with their bodies. Otherwise they come without, and `rows` gives them
+        all at once.
+    """
+
+    def __init__(self, source: Input, options: Options, selection: Selection, *, whole: bool) -> None:
+        self.path = options.store or ""
+        self._source, self._options, self._selection = source, options, selection
+        self._refetch = options.refetch
+        self._keys = Keys(options, source.recipe.url, source.recipe.base)
+        self._secrets = Secrets(options, source.recipe.base)
+        self._asked: dict[int, _Asked] = {}
+        self._base: int | None = None
+        self._whole = whole
+        self._anew = False
+        self.stopped = False
+        """The run was stopped, so the end must not take long."""
+        self._writer: Writer
+
+    def __enter__(self) -> Store:
+        with translated(self.path):
+            source, options = self._source, self._options
+            self._writer = Writer(self.path, options.prefix, self._selection.columns, source.framed)
+        words = json.dumps(dict(options.select or {}), sort_keys=True)
+        self._anew = options.parse is not None or self._writer.selection not in (None, words)
+        self._writer.selection = "a function" if options.parse is not None else words
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with translated(self.path):
+            self._writer.close(seal=kind is None and not self.stopped)
+
+    # -- what need not be asked
+
+    def unasked(self, items: Iterable[Call | Outcome | None]) -> Iterator[Call | Outcome | None]:
+        """The calls that must go out; what is in the store comes as its outcome."""
+        several = _AHEAD if self._source.total is not None else _AHEAD_OF_STREAM
+        pulled = iter(items)
+        while some := list(islice(pulled, several)):
+            with translated(self.path):
+                yield from self._looked_up(some)
+
+    def _looked_up(self, items: Sequence[Call | Outcome | None]) -> list[Call | Outcome | None]:
+        calls = {item.row: (item, self._key(item)) for item in items if isinstance(item, Call)}
+        known = self._writer.find([key for _, key in calls.values()])
+        if self._base is None and calls:
+            row, (_, key) = next(iter(calls.items()))
+            self._base = self._writer.base(f"{row} {key}")
+        kept = {row: known[key] for row, (_, key) in calls.items() if key in known and self._is_kept(known[key])}
+        out = {row: self._ask(call, key, known.get(key)) for row, (call, key) in calls.items() if row not in kept}
+        stored: dict[int, Call | Outcome] = {row: self._thin(row, calls[row][1], known) for row, known in kept.items()}
+        if kept and (self._whole or self._anew or callable(self._refetch)):
+            stored = self._recalled({row: calls[row] for row in kept}, known)
+        self._validate([row for row in out if self._asked[row].validated], out)
+        return [(out.get(item.row) or stored[item.row]) if isinstance(item, Call) else item for item in items]
+
+    def _key(self, call: Call) -> str:
+        key = self._keys.of(call)
+        if self._options.dedupe and call.method in IDEMPOTENT_METHODS:
+            return key
+        return keys.another(key, self._writer.nth(key))
+
+    def _is_kept(self, known: Known) -> bool:
+        """Whether the store's word counts, as far as can be told without looking at the answer."""
+        if known.run == self._writer.run:
+            return True
+        if not known.settled or self._refetch == "all":
+            return False
+        if self._refetch == "errors":
+            return known.error is None
+        if isinstance(self._refetch, timedelta):
+            return time() - known.at < self._refetch.total_seconds()
+        return True
+
+    def _ask(self, call: Call, key: str, known: Known | None) -> Call:
+        repeatable = call.method in IDEMPOTENT_METHODS or self._options.retry.unsafe or retries.has_key(call)
+        asked = _Asked(key, known, self._secrets.of(call), repeatable)
+        asked.validated = (
+            isinstance(self._refetch, timedelta) and known is not None and known.settled and call.method == "GET"
+        )
+        self._asked[call.row] = asked
+        return call
+
+    def _thin(self, row: int, key: str, known: Known) -> Outcome:
+        """An outcome without its body, which is only counted."""
+        error = None if known.error is None else ErrorKind(known.error)
+        return Outcome(row, ok=error is None, status_code=known.status, error=error, key=key, stored=True)
+
+    def _recalled(self, calls: dict[int, tuple[Call, str]], known: dict[str, Known]) -> dict[int, Call | Outcome]:
+        """Stored answers in full; those that are to be asked again come as their calls."""
+        out: dict[int, Call | Outcome] = {}
+        for outcome in self._outcomes({row: key for row, (_, key) in calls.items()}, known):
+            call, key = calls[outcome.row]
+            if callable(self._refetch) and known[key].run != self._writer.run and self._refetch(replace(outcome)):
+                out[outcome.row] = self._ask(call, key, known[key])
+            else:
+                out[outcome.row] = self._selected_anew(outcome, call, key, known[key]) if self._anew else outcome
+        return out
+
+    def _outcomes(self, rows: dict[int, str], known: dict[str, Known]) -> list[Outcome]:
+        """Stored answers in full."""
+        fresh = any(known[key].run == self._writer.run for key in rows.values())
+        if fresh:
+            self._writer.commit()
+        with reading.reader(self.path, fresh=fresh) as reader:
+            selected = [name for name in self._selection.columns if name in reader.schema.names]
+            found = reading.outcomes(reader.rows(list(rows.values()), selected=selected), list(rows), len(selected))
+        if self._whole:
+            for outcome, key in zip(found, rows.values(), strict=True):
+                outcome.key = key
+        return found
+
+    def _selected_anew(self, outcome: Outcome, call: Call, key: str, known: Known) -> Outcome:
+        """Apply `select` and `parse` to a stored answer, and put it away again if that changes it."""
+        before = outcome.error, outcome.error_detail, outcome.values
+        if outcome.error is ErrorKind.PARSE:
+            outcome.ok, outcome.error, outcome.error_detail = True, None, None
+        outcome.values = None
+        outcome = self._selection.apply(outcome)
+        if before[:2] != (outcome.error, outcome.error_detail) or not _same(before[2], outcome.values):
+            self._asked[call.row] = _Asked(key, known, self._secrets.of(call), True)
+        return outcome
+
+    def _validate(self, rows: Sequence[int], calls: dict[int, Call]) -> None:
+        """Ask only whether the answer changed, where the stored one has a validator (RFC 9110 §13.1)."""
+        if not rows:
+            return
+        with reading.reader(self.path, fresh=False) as reader:
+            found = reader.rows([self._asked[row].key for row in rows], ["headers"]).column(0).to_pylist()
+        for row, headers in zip(rows, found, strict=True):
+            call, have = calls[row], dict(headers or ())
+            tag, date = have.get("etag"), have.get("last-modified")
+            condition = ("if-none-match", tag) if tag else ("if-modified-since", date) if date else None
+            mine = {name for name, _ in call.pairs} & {"if-none-match", "if-modified-since", "range"}
+            self._asked[row].validated = condition is not None and not mine
+            if condition is not None and condition[1] is not None and not mine:
+                call.headers = (*call.pairs, (condition[0], condition[1]))
+
+    # -- what came
+
+    def restored(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """The outcomes, a 304 replaced by the stored answer that it confirms (RFC 9111 §4.3.3)."""
+        same = {
+            each.row: self._asked[each.row].key
+            for each in outcomes
+            if each.status_code == 304 and each.row in self._asked and self._asked[each.row].validated
+        }
+        if not same:
+            return outcomes
+        with translated(self.path):
+            known = {asked.key: asked.known for asked in (self._asked[row] for row in same) if asked.known is not None}
+            old = {each.row: each for each in self._outcomes(same, known)}
+        return [_confirmed(old[each.row], each) if each.row in old else each for each in outcomes]
+
+    def put(self, outcomes: Iterable[Outcome]) -> None:
+        """Take what came; it is on the disk within a second."""
+        now = monotonic()
+        with translated(self.path):
+            unmade = [each for each in outcomes if not self._put(each, now)]
+            if unmade:
+                self._put_unmade(unmade, now)
+            self._writer.tick(now)
+
+    def release(self, outcomes: Iterable[Outcome]) -> None:
+        """Forget what the input said of these rows: they are done."""
+        for outcome in outcomes:
+            self._source.item(outcome.row)
+
+    def _put(self, outcome: Outcome, now: float) -> bool:
+        """False for a row of which no request could be made."""
+        asked = self._asked.pop(outcome.row, None)
+        if asked is None:
+            return outcome.stored or outcome.error is not ErrorKind.INVALID_REQUEST
+        outcome.key = asked.key if self._whole else None
+        settled = is_settled(outcome, self._options.retry, asked.repeatable)
+        if asked.known is not None and asked.known.settled and not settled:
+            return True  # the old answer is better than none
+        self._store(outcome, asked.key, asked.known, settled, asked.hidden, now)
+        return True
+
+    def _put_unmade(self, outcomes: Sequence[Outcome], now: float) -> None:
+        """Rows of which no request could be made are kept, too, under what they hold."""
+        items = [self._source.item(each.row) for each in outcomes]
+        own = {*frames.names(self._options.prefix), *self._selection.columns}
+        caller = self._source.framed(items)
+        caller = caller.loc[:, [name for name in caller.columns if name not in own]]
+        named = [keys.of_row(cells) for cells in caller.itertuples(index=False, name=None)]
+        known = self._writer.find(named)
+        for outcome, key, item in zip(outcomes, named, items, strict=True):
+            if key not in known:
+                known[key] = self._store(outcome, key, None, True, (), now, item)
+
+    def _store(
+        self, outcome: Outcome, key: str, known: Known | None, settled: bool, hidden: Any, now: float, item: Any = None
+    ) -> Known:
+        part = ERRORS if not settled else known.part if known is not None and known.settled else self._writer.part
+        if self._base is None:
+            self._base = self._writer.next
+        seq = known.seq if known is not None else self._base + outcome.row
+        error = None if outcome.error is None else outcome.error.value
+        new = Known(part, seq, self._writer.run, outcome.status_code, error, int(outcome.fetched_at or 0))
+        kept = replace(outcome)
+        if hidden:
+            answer(kept, hidden)
+        item = self._source.item(outcome.row) if item is None else item
+        self._writer.put(Entry(kept, item, key, part, seq, hidden), new, now)
+        return new
+
+
+def _confirmed(old: Outcome, new: Outcome) -> Outcome:
+    """A stored answer, as fresh as the 304 that confirms it."""
+    headers = {name: value for name, value in (new.headers or {}).items() if name not in _OF_THE_BODY}
+    old.headers = (old.headers or {}) | headers
+    old.attempts, old.elapsed, old.waited, old.fetched_at = new.attempts, new.elapsed, new.waited, new.fetched_at
+    old.stored = False
+    return old
+
+
+def _same(old: tuple[Any, ...] | None, new: tuple[Any, ...] | None) -> bool:
+    """Whether values are those that were stored, perhaps as JSON text."""
+    if old is None or new is None or len(old) != len(new):
+        return old is new
+    return all(one == other or one == as_json(other) for one, other in zip(old, new, strict=True))

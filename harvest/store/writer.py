@@ -1,0 +1,258 @@
+"""Finished rows into the journal, and from there into the parts; the one that holds a store for writing."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from harvest import frames
+from harvest.errors import UsageError
+from harvest.store import batches, folder, parts, shapes
+from harvest.store.batches import Entry
+from harvest.store.journal import PART, RUN, SEQ, VERSION, Journal
+from harvest.store.sealing import Sealing
+from harvest.store.settling import Known
+
+COMMIT_ROWS, COMMIT_SECONDS, COMMIT_BYTES = 1_000, 0.9, 8 * 2**20
+"""A commit comes after so many rows, seconds or bytes of bodies, whichever is first."""
+FULL_ROWS, FULL_BYTES = 100_000, 128 * 2**20
+"""So much is sealed at a time, and then goes into a new part."""
+SMALL_ROWS, SMALL_BYTES = 10_000, 16 * 2**20
+"""A part of less is taken up again by the next run, so that many small runs do not make many small files."""
+
+
+class Writer:
+    """Holds a store for writing.
+
+    Parameters
+    ----------
+    path : str
+    prefix : str
+        Of the result columns.
+    selected : sequence of str
+        Names of the selected columns.
+    framed : callable
+        From the input's items to the caller's columns.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be written, or another run writes in it.
+    """
+
+    def __init__(
+        self, path: str, prefix: str, selected: Sequence[str], framed: Callable[[Sequence[Any]], pd.DataFrame]
+    ) -> None:
+        self.folder, self._lock = folder.claim(path)
+        try:
+            self._journal = folder.open_journal(self.folder)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._prefix, self._selected, self._framed = prefix, list(selected), framed
+        self._pending: list[Entry] = []
+        self._pending_bytes = 0
+        self._since = 0.0
+        self._sealing: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._merging: dict[str, Known] = {}
+        self._recall_state()
+
+    def _recall_state(self) -> None:
+        noted = self._journal.noted
+        if noted("prefix", self._prefix) != self._prefix:
+            self.close(seal=False)
+            raise UsageError(
+                f"the store was begun with prefix={noted('prefix', '')!r}; pass the same, or another store="
+            )
+        self.run: int = noted("run", 0) + 1
+        self.next: int = noted("next", 0)
+        self.selection: str | None = noted("selection", None)
+        self._part: int = noted("part", 1)
+        self._part_rows: int = noted("part_rows", 0)
+        self._part_bytes: int = noted("part_bytes", 0)
+        self._notes: shapes.Notes = noted("notes", {})
+        schema = noted("schema", None)
+        self._schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema))) if schema else pa.schema([])
+        self._rows, self._bytes, self._last = self._journal.size()
+        self._fresh = _known(self._journal.batches(), self._prefix)
+        self._inode = os.stat(self._journal.path).st_ino
+        if self._rows:  # a run before this one was killed or stopped
+            self._seal()
+            self._sealed()
+
+    # -- what is there
+
+    def find(self, keys: Sequence[str]) -> dict[str, Known]:
+        """What is known of these requests."""
+        found = {key: known for key in keys if (known := self._fresh.get(key) or self._merging.get(key))}
+        return found | self._journal.find([key for key in keys if key not in found])
+
+    def base(self, first: str) -> int:
+        """The place of a run's first row, which has this key."""
+        return self._journal.base(first, self.next)
+
+    def nth(self, key: str) -> int:
+        """How often this run has met this key, now included."""
+        return self._journal.nth(key)
+
+    # -- what comes
+
+    def put(self, entry: Entry, known: Known, now: float) -> None:
+        """Take a finished row; it is on the disk after the next commit."""
+        if not self._pending:
+            self._since = now
+        size = 200 + len(entry.outcome.text or "") + len(entry.outcome.content or b"")
+        self._pending.append(entry)
+        self._pending_bytes += size
+        self._fresh[entry.key] = known
+        self.next = max(self.next, entry.seq + 1)
+        if known.part == self._part:
+            self._part_rows += 1
+            self._part_bytes += size
+
+    @property
+    def part(self) -> int:
+        """The part that new rows belong to."""
+        return self._part
+
+    def tick(self, now: float) -> None:
+        """Commit what is due, and seal what is enough."""
+        due = len(self._pending) >= COMMIT_ROWS or self._pending_bytes >= COMMIT_BYTES
+        if due or (self._pending and now >= self._since + COMMIT_SECONDS):
+            self.commit()
+        if self._sealing is not None and not self._sealing.is_alive():
+            self._sealed()
+        if self._rows >= FULL_ROWS or self._bytes >= FULL_BYTES:
+            self._sealed()
+            self._turn_over(FULL_ROWS, FULL_BYTES)
+            self._seal()
+
+    def commit(self) -> None:
+        """Put on the disk what came."""
+        if self._failure is not None:
+            self._sealed()
+        if os.stat(self._journal.path).st_ino != self._inode:
+            raise FileNotFoundError(2, "its folder was replaced by another")
+        for start in range(0, len(self._pending), COMMIT_ROWS):
+            self._commit(self._pending[start : start + COMMIT_ROWS])
+        self._pending, self._pending_bytes = [], 0
+
+    def _commit(self, entries: list[Entry]) -> None:
+        caller = self._framed([each.item for each in entries])
+        batch = batches.table(entries, caller, self._selected, self._prefix, self.run)
+        self._last = self._journal.add(batch, **self._shape(batch, caller), **self._state())
+        self._rows += len(batch)
+        self._bytes += batch.nbytes
+
+    def _shape(self, batch: pa.Table, caller: pd.DataFrame) -> dict[str, Any]:
+        """What is to be noted of a batch that has other columns than those before."""
+        shape = batch.schema.remove_metadata()
+        for name in (PART, SEQ, RUN):
+            shape = shape.remove(shape.get_field_index(name))
+        whole = self._ordered(shapes.unified(self._schema, shape))
+        if whole == self._schema.remove_metadata():
+            return {}
+        self._notes = shapes.notes(caller, shape) | self._notes
+        self._schema = whole.with_metadata(self._metadata(whole))
+        return {"schema": bytes(self._schema.serialize()).hex(), "notes": self._notes}
+
+    def _metadata(self, shape: pa.Schema) -> dict[bytes, bytes]:
+        own = {self._prefix + name: column for name, column in frames.columns([]).items()}
+        picked = {name: frames.selected(pa.chunked_array([], shape.field(name).type)) for name in self._picked(shape)}
+        found = self._notes | shapes.notes(pd.DataFrame(own | picked))
+        about = {"version": VERSION, "prefix": self._prefix, "selected": list(picked)}
+        return {b"pandas": shapes.pandas_metadata(found, shape), parts.MARK: json.dumps(about).encode()}
+
+    def _ordered(self, shape: pa.Schema) -> pa.Schema:
+        """The caller's columns, the key, the results, the selected ones."""
+        last = [self._prefix + "key", *frames.names(self._prefix), *self._picked(shape)]
+        return pa.schema([each for each in shape if each.name not in last] + [shape.field(name) for name in last])
+
+    def _picked(self, shape: pa.Schema) -> list[str]:
+        """The selected columns of this run and of all before."""
+        before = parts.about(self._schema).get("selected", [])
+        return [name for name in dict.fromkeys([*before, *self._selected]) if name in shape.names]
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "next": self.next,
+            "prefix": self._prefix,
+            "selection": self.selection,
+            "part": self._part,
+            "part_rows": self._part_rows,
+            "part_bytes": self._part_bytes,
+        }
+
+    # -- sealing
+
+    def _turn_over(self, rows: int, size: int) -> None:
+        """Let new rows go into a new part if this one has so many rows or bytes."""
+        if self._part_rows >= rows or self._part_bytes >= size:
+            self._part, self._part_rows, self._part_bytes = self._part + 1, 0, 0
+
+    def _seal(self) -> None:
+        """Begin to seal what was committed, beside the harvest."""
+        self._merging, self._fresh = self._fresh, {}
+        self._rows = self._bytes = 0
+        self._sealing = threading.Thread(target=self._run_seal, args=(self._last,), name="harvest-seal", daemon=True)
+        self._sealing.start()
+
+    def _run_seal(self, through: int) -> None:
+        try:
+            journal = Journal(self.folder, writing=True)
+            try:
+                Sealing(self.folder, journal, through, self._schema, self._prefix).run()
+            finally:
+                journal.close()
+        except BaseException as error:  # handed to the thread that commits, which raises it
+            self._failure = error
+
+    def _sealed(self) -> None:
+        """Wait until the seal under way is over."""
+        if self._sealing is not None:
+            self._sealing.join()
+            self._sealing, self._merging = None, {}
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def close(self, *, seal: bool = True) -> None:
+        """Commit what came, seal it unless that would take long and is not wanted, and let others write."""
+        try:
+            self._finish(seal)
+        finally:
+            if self._sealing is not None:
+                self._sealing.join()
+            self._journal.close()
+            self._lock.release()
+
+    def _finish(self, seal: bool) -> None:
+        self.commit()
+        if not self._schema.names:
+            self._commit([])
+        self._sealed()
+        if self._rows and (seal or (self._rows < SMALL_ROWS and self._bytes < SMALL_BYTES)):
+            self._seal()
+            self._sealed()
+            self._turn_over(SMALL_ROWS, SMALL_BYTES)
+            self._journal.shrink()
+        self._journal.note(**self._state())
+
+
+def _known(found: Iterable[pa.Table], prefix: str) -> dict[str, Known]:
+    """What is known of the requests in batches."""
+    out = {}
+    for batch in found:
+        cells = [batch.column(name).to_pylist() for name in (prefix + "key", PART, SEQ, RUN)]
+        cells += [batch.column(prefix + name).to_pylist() for name in ("status_code", "error", "fetched_at")]
+        for key, part, seq, run, status, error, at in zip(*cells, strict=True):
+            out[key] = Known(part, seq, run, status, error, int(at.timestamp()) if at else 0)
+    return out

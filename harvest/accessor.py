@@ -102,6 +102,8 @@ class HarvestAccessor:
             raise UsageError("this frame no longer knows how it was fetched; pass url= and the options once more")
         failed = self._frame.loc[~self._ok]
         given = {**before.options, "prefix": self._prefix, **options}
+        if given.get("store") is not None:
+            given.setdefault("refetch", "errors")  # else the store would answer what has failed for good
         with Harvester() as harvester:
             fresh = harvester.fetch_frame(failed, url or before.url, **given)
         new = [*frames.names(given["prefix"]), *Selection(given.get("select"), given.get("parse")).columns]

@@ -13,20 +13,20 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from harvest import awaiting, engines, frames, inputs, masks, proxies, runner
+from harvest import engines, frames, inputs, masks, proxies, runner, runs
 from harvest._version import __version__
 from harvest.calls import Headers
+from harvest.channel import Channel
 from harvest.decoding import ACCEPT_ENCODING
 from harvest.drive import Engine
 from harvest.engines.clients import check_client
-from harvest.errors import Interrupted, UsageError
-from harvest.harvests import BatchSink, Channel, FrameSink, Harvest
-from harvest.memory import Origin, remember
+from harvest.errors import UsageError
+from harvest.harvests import Harvest
 from harvest.options import FetchOptions, Options
 from harvest.outcomes import Outcome, Summary
 from harvest.pacing import Pacer
-from harvest.progress import open_bar
 from harvest.selection import Selection
+from harvest.sinks import BatchSink, FrameSink
 from harvest.store import Store, check_columns
 from harvest.wire import basic
 
@@ -132,8 +132,7 @@ class Harvester:
         chosen, selection, source = self._read(data, url, given, blocking=True, keep=False)
         store = Store(source, chosen, selection, whole=False)
         harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, None), known=self._known, store=store)
-        with _bar(harvest) as tick:
-            return runner.block(runner.Worker(lambda stopping: _carry_out(harvest, stopping)), tick, lambda: None)
+        return runs.carry_out(harvest)
 
     # -- how they are made
 
@@ -158,7 +157,7 @@ class Harvester:
             check_columns(source.columns, chosen.prefix)
         return chosen, selection, source
 
-    def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> _FrameRun:
+    def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> runs.FrameRun:
         chosen, selection, source = self._read(data, url, options, blocking=blocking, keep=True)
         sink = FrameSink(source, chosen, selection)
         loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
@@ -172,7 +171,7 @@ class Harvester:
             known=self._known,
             store=store,
         )
-        return _FrameRun(harvest, sink, url, {**self._given, **options})
+        return runs.FrameRun(harvest, sink, url, {**self._given, **options})
 
     def _iterate(
         self,
@@ -194,7 +193,7 @@ class Harvester:
             store=store,
         )
         channel.pulled = lambda: harvest.pulled
-        return _consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
+        return runs.consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
 
     @contextmanager
     def _lease(self, options: Options, loop: Any) -> Iterator[Engine]:
@@ -216,74 +215,6 @@ class Harvester:
                     self._spare.append((os.getpid(), fit, engine))
             if not keep:
                 engine.close()
-
-
-class _FrameRun:
-    """A harvest into one frame, awaited or waited for; what came is remembered in any case."""
-
-    def __init__(self, harvest: Harvest, sink: FrameSink, url: str | None, given: Mapping[str, Any]) -> None:
-        self._harvest, self._sink, self._url, self._given = harvest, sink, url, given
-        self._worker = runner.Worker(lambda stopping: sink.run(harvest, stopping))
-
-    def block(self) -> pd.DataFrame:
-        with _bar(self._harvest) as tick:
-            frame = runner.block(self._worker, tick, self._partial)
-        return self._done(frame)
-
-    async def watch(self) -> pd.DataFrame:
-        with _bar(self._harvest) as tick:
-            try:
-                frame = await awaiting.watch(self._worker, tick)
-            except BaseException:  # most likely a cancellation, of asyncio's or trio's own kind
-                self._partial()
-                raise
-        return self._done(frame)
-
-    def _partial(self) -> pd.DataFrame:
-        frame = self._sink.frame(self._harvest)
-        return self._done(frame) if self._harvest.asked else frame  # a mistake must not replace the last frame
-
-    def _done(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return remember(frame, Origin(self._url, self._given, self._harvest.source.recipe.own_parts))
-
-
-@contextmanager
-def _bar(harvest: Harvest) -> Iterator[Callable[[], None]]:
-    bar = open_bar(harvest.options.progress, harvest.source.total)
-    try:
-        yield lambda: bar.update(harvest.progress)
-    finally:
-        bar.close(harvest.progress)
-
-
-def _consume(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:
-    """Hand over what the worker brings, as it comes; leaving half-way closes everything."""
-
-    def ready(seconds: float) -> bool:
-        return channel.wait(0 if worker.wait(0) else seconds) or worker.wait(0)
-
-    worker.when_done(channel.stir)
-    worker.start()
-    try:
-        with _bar(harvest) as tick:
-            while True:
-                if not channel.wait(0) and runner.attend(ready, worker.stop, tick):
-                    runner.hand_on()
-                    raise Interrupted
-                tick()
-                if channel.wait(0):
-                    yield channel.take()
-                elif worker.wait(0) and not channel.wait(0):
-                    return worker.result()
-    finally:
-        worker.stop()
-        worker.wait(runner.GRACE)
-
-
-def _carry_out(harvest: Harvest, stopping: threading.Event) -> Summary:
-    for _ in harvest.outcomes(stopping):
-        continue
-    return harvest.summary
 
 
 def _check_company(chosen: Options, given: Mapping[str, Any]) -> None:

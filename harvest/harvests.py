@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, time
-from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-
-from harvest import frames
-from harvest.assembly import Assembly, Slice
 from harvest.calls import Call
 from harvest.drive import Engine, drive
 from harvest.inputs import Input
@@ -26,12 +18,9 @@ from harvest.progress import Progress
 from harvest.scheduler import DEEP, Scheduler
 from harvest.selection import Selection
 from harvest.sharing import Sharing
-from harvest.store import Store, reader
+from harvest.store import Store
 
 log = logging.getLogger("harvest")
-
-SLICE = 4_096
-"""Rows that become Arrow columns at a time."""
 
 
 class Harvest:
@@ -168,123 +157,3 @@ class Harvest:
         if last or now >= self._told + 0.1:
             self._told = now
             self._tell(self.progress)
-
-
-class FrameSink:
-    """All rows of a harvest in one frame."""
-
-    def __init__(self, source: Input, options: Options, selection: Selection) -> None:
-        self._assembly = Assembly(SLICE, source.total)
-        self._source, self._options, self._selection = source, options, selection
-        self._lock = threading.Lock()
-        self._frame: pd.DataFrame | None = None
-        self.finished = self._assembly.get
-
-    def run(self, harvest: Harvest, stopping: threading.Event) -> pd.DataFrame:
-        """Carry the harvest out."""
-        for outcomes in harvest.outcomes(stopping):
-            for outcome in outcomes:
-                self._assembly.put(outcome)
-        return self.frame(harvest)
-
-    def frame(self, harvest: Harvest) -> pd.DataFrame:
-        """The frame as far as it has come; rows that are not done are `interrupted`. Made once, by any thread."""
-        with self._lock:
-            if self._frame is None:
-                total = self._source.total if self._source.total is not None else harvest.pulled
-                part = self._assembly.whole(total)
-                self._frame = to_frame(self._source, part, total, self._options, self._selection)
-            return self._frame
-
-
-class BatchSink:
-    """Consecutive slices of the input, each as a frame."""
-
-    def __init__(self, source: Input, options: Options, selection: Selection, size: int) -> None:
-        self._assembly = Assembly(size, source.total)
-        self._source, self._options, self._selection = source, options, selection
-        self.size = size
-
-    def run(self, harvest: Harvest, stopping: threading.Event, hand_over: Callable[[Iterable[Any]], None]) -> None:
-        """Carry the harvest out, handing over each frame when it is complete."""
-        for outcomes in harvest.outcomes(stopping):
-            for outcome in outcomes:
-                self._assembly.put(outcome)
-            hand_over(self._frames(harvest))
-        if not stopping.is_set():
-            self._assembly.end(harvest.pulled)
-            hand_over(self._frames(harvest))
-
-    def _frames(self, harvest: Harvest) -> Iterator[pd.DataFrame]:
-        for part in self._assembly.ready():
-            stop = min(part[0] + self.size, harvest.pulled)
-            yield to_frame(self._source, part, stop, self._options, self._selection)
-
-
-def to_frame(source: Input, part: Slice, stop: int, options: Options, selection: Selection) -> pd.DataFrame:
-    """A slice of rows as a frame: the caller's columns, the result columns, the selected ones."""
-    start, batches, rest = part
-    values = [found for found, _ in rest]
-    stored = {at: key for at, (_, key) in enumerate(rest) if key is not None}
-    if stored and options.store is not None:
-        batches = [_filled_in(options.store, batches, values, stored, selection.columns)]
-    selected = {
-        name: [None if found is None else found[at] for found in values] for at, name in enumerate(selection.columns)
-    }
-    return frames.attach(source.rows(start, stop), batches, selected, options.prefix)
-
-
-def _filled_in(
-    store: str,
-    batches: list[pa.Table],
-    values: list[tuple[object, ...] | None],
-    stored: dict[int, str],
-    columns: list[str],
-) -> pa.Table:
-    """The result columns with what the store has of some rows; their selected values go into `values`."""
-    with reader(store) as found:
-        table = found.rows(list(stored.values()), selected=columns)
-    for at, *cells in zip(stored, *(table.column(name).to_pylist() for name in columns), strict=True):
-        values[at] = tuple(cells)
-    rows = np.arange(len(values))
-    rows[list(stored)] = len(values) + np.arange(len(stored))
-    table = table.select(frames.COLUMNS)
-    return table if len(stored) == len(values) else pa.concat_tables([*batches, table]).take(rows)
-
-
-class Channel:
-    """What a worker hands to an iterating consumer: bounded, in rows."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._items: deque[tuple[int, Any]] = deque()
-        self._stirred = threading.Event()
-        self._taken = 0
-        self.pulled: Callable[[], int] = int
-
-    def room(self) -> bool:
-        """Whether one more row may be pulled from the input."""
-        return self.pulled() - self._taken < self.limit
-
-    def put(self, items: Iterable[tuple[int, Any]]) -> None:
-        """Hand over items, each with the rows it stands for."""
-        self._items.extend(items)
-        if self._items:
-            self._stirred.set()
-
-    def stir(self) -> None:
-        """Wake the consumer: nothing more will come."""
-        self._stirred.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Whether there is something to take, waiting for that as long as this."""
-        if self._items:
-            return True
-        self._stirred.clear()
-        return bool(self._items) or self._stirred.wait(seconds)
-
-    def take(self) -> Any:
-        """The next item; raises IndexError if there is none."""
-        rows, item = self._items.popleft()
-        self._taken += rows
-        return item

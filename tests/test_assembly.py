@@ -68,7 +68,7 @@ def test_slices_come_out_in_order(data: st.DataObject, size: int, total: int) ->
         assert [first for first, _, _ in out] == list(whole_slices(size, total, done))
     assert [first for first, _, _ in out] == list(range(0, total, size))
     assert [text for _, parts, _ in out for text in column(parts, "text")] == [str(row) for row in range(total)]
-    assert [values for _, _, found in out for values in found] == [(row,) for row in range(total)]
+    assert [rest for _, _, found in out for rest in found] == [((row,), None) for row in range(total)]
 
 
 def whole_slices(size: int, total: int, done: set[int]) -> Iterator[int]:
@@ -104,11 +104,11 @@ def test_the_whole_is_in_order(data: st.DataObject, size: int, total: int) -> No
     rows = data.draw(st.lists(st.integers(0, total - 1), unique=True)) if total else []
     for row in rows:
         assembly.put(good(row, str(row)))
-    first, parts, values = assembly.whole(total)
-    assert (first, len(values)) == (0, total)
+    first, parts, rest = assembly.whole(total)
+    assert (first, len(rest)) == (0, total)
     assert column(parts, "text") == [str(row) if row in rows else None for row in range(total)]
     assert column(parts, "error") == [None if row in rows else "interrupted" for row in range(total)]
-    assert values == [(row,) if row in rows else None for row in range(total)]
+    assert rest == [((row,) if row in rows else None, None) for row in range(total)]
 
 
 def test_an_outcome_can_be_looked_up() -> None:

@@ -55,6 +55,8 @@ FLOORS = [
     ["store.store"],
     ["store"],
     ["harvests"],
+    ["sinks", "channel"],
+    ["runs"],
     ["harvester"],
     ["verbs", "accessor"],
     [""],

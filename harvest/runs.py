@@ -1,0 +1,99 @@
+"""A harvest carried out for a caller who waits: with its bar, its interrupts, and what is kept of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+
+from harvest import awaiting, runner
+from harvest.channel import Channel
+from harvest.errors import Interrupted, StoreError
+from harvest.harvests import Harvest
+from harvest.memory import Origin, remember
+from harvest.outcomes import Summary
+from harvest.progress import open_bar
+from harvest.sinks import FrameSink
+
+
+class FrameRun:
+    """A harvest into one frame, awaited or waited for; what came is remembered in any case."""
+
+    def __init__(self, harvest: Harvest, sink: FrameSink, url: str | None, given: Mapping[str, Any]) -> None:
+        self._harvest, self._sink, self._url, self._given = harvest, sink, url, given
+        self._worker = runner.Worker(lambda stopping: sink.run(harvest, stopping))
+
+    def block(self) -> pd.DataFrame:
+        """Wait for the frame in this thread."""
+        with bar(self._harvest) as tick:
+            frame = runner.block(self._worker, tick, self._partial)
+        return self._done(frame)
+
+    async def watch(self) -> pd.DataFrame:
+        """Wait for the frame without blocking the caller's loop."""
+        with bar(self._harvest) as tick:
+            try:
+                frame = await awaiting.watch(self._worker, tick)
+            except BaseException:  # most likely a cancellation, of asyncio's or trio's own kind
+                self._partial()
+                raise
+        return self._done(frame)
+
+    def _partial(self) -> pd.DataFrame:
+        try:
+            frame = self._sink.frame(self._harvest)
+        except StoreError:  # which the worker raises, too; what came in this run is in memory
+            frame = self._sink.frame(self._harvest, stored=False)
+        return self._done(frame) if self._harvest.asked else frame  # a mistake must not replace the last frame
+
+    def _done(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return remember(frame, Origin(self._url, self._given, self._harvest.source.recipe.own_parts))
+
+
+@contextmanager
+def bar(harvest: Harvest) -> Iterator[Callable[[], None]]:
+    """A bar for a harvest, as a function that brings it up to date."""
+    drawn = open_bar(harvest.options.progress, harvest.source.total)
+    try:
+        yield lambda: drawn.update(harvest.progress)
+    finally:
+        drawn.close(harvest.progress)
+
+
+def consume(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:
+    """Hand over what the worker brings, as it comes; leaving half-way closes everything."""
+
+    def ready(seconds: float) -> bool:
+        return channel.wait(0 if worker.wait(0) else seconds) or worker.wait(0)
+
+    worker.when_done(channel.stir)
+    worker.start()
+    try:
+        with bar(harvest) as tick:
+            while True:
+                if not channel.wait(0) and runner.attend(ready, worker.stop, tick):
+                    runner.hand_on()
+                    raise Interrupted
+                tick()
+                if channel.wait(0):
+                    yield channel.take()
+                elif worker.wait(0) and not channel.wait(0):
+                    return worker.result()
+    finally:
+        worker.stop()
+        worker.wait(runner.GRACE)
+
+
+def carry_out(harvest: Harvest) -> Summary:
+    """Wait for a harvest whose rows go nowhere but into its store."""
+
+    def work(stopping: threading.Event) -> Summary:
+        for _ in harvest.outcomes(stopping):
+            continue
+        return harvest.summary
+
+    with bar(harvest) as tick:
+        return runner.block(runner.Worker(work), tick, lambda: None)

@@ -104,7 +104,7 @@ class Harvester:
             for outcomes in harvest.outcomes(stopping):
                 channel.put((1, outcome) for outcome in outcomes)
 
-        return self._iterate(read, channel, work, whole=True)
+        return self._iterate(read, channel, work)
 
     def fetch_batches(
         self, data: Any, url: str | None = None, *, batch_size: int = 1000, **options: Unpack[FetchOptions]
@@ -120,7 +120,7 @@ class Harvester:
         def work(harvest: Harvest, stopping: threading.Event) -> None:
             sink.run(harvest, stopping, lambda parts: channel.put((len(part), part) for part in parts))
 
-        return self._iterate(read, channel, work, whole=False)
+        return self._iterate(read, channel, work)
 
     def fetch_to(
         self, data: Any, path: str | PathLike[str], url: str | None = None, **options: Unpack[FetchOptions]
@@ -178,11 +178,9 @@ class Harvester:
         read: tuple[Options, Selection, inputs.Input],
         channel: Channel,
         work: Callable[[Harvest, threading.Event], None],
-        *,
-        whole: bool,
     ) -> Iterator[Any]:
         chosen, selection, source = read
-        store = None if chosen.store is None else Store(source, chosen, selection, whole=whole)
+        store = None if chosen.store is None else Store(source, chosen, selection, whole=True)
         harvest = Harvest(
             source,
             chosen,

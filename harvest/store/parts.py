@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ MARK = b"harvest"
 
 _GROUP_ROWS = 20_000
 _GROUP_BYTES = 16 * 2**20
+_KEYS_HELD, _ROWS_HELD = 32, 2  # row groups of a shelf: of 0.7 MB and of 16 MB
 _VARIED = ("key", "text", "content", "response_url", "fetched_at", "elapsed", "waited")
 """Result columns in which a value hardly ever comes twice, so that a dictionary of them is in vain."""
 
@@ -123,17 +126,36 @@ def without(table: pa.Table, key: str, keys: pa.Array) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(table.column(key), value_set=keys)))
 
 
-def pick(path: Path, key: str, keys: pa.Array, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows with these keys, from the row groups that hold any of them."""
-    if not path.exists():
-        return
-    wanted: Any = {"value_set": keys}
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            held = pc.is_in(file.read_row_group(group, columns=[key]).column(key), **wanted)
-            if pc.any(held).as_py():
-                rows = file.read_row_group(group, columns=list(dict.fromkeys([key, *columns])))
-                yield rows.filter(held)
+class Shelf:
+    """Row groups that were read lately, so that rows which are asked for in order are read once."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[object, pa.Table] = OrderedDict()
+        self._rows: OrderedDict[object, pa.Table] = OrderedDict()
+
+    def pick(self, path: Path, key: str, keys: pa.Array, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The rows of a file with these keys, from the row groups that hold any of them."""
+        if not path.exists():
+            return
+        changed = path.stat().st_mtime_ns
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                name = (path, changed, group)
+                named = _kept(self._keys, _KEYS_HELD, name, partial(file.read_row_group, group, [key]))
+                held = pc.is_in(named.column(0), value_set=keys)
+                if pc.any(held).as_py():
+                    several = list(dict.fromkeys([key, *columns]))
+                    read = partial(file.read_row_group, group, several)
+                    yield _kept(self._rows, _ROWS_HELD, (*name, *several), read).filter(held)
+
+
+def _kept(held: OrderedDict[object, pa.Table], most: int, name: object, read: Callable[[], pa.Table]) -> pa.Table:
+    """A table that is held, or else read and held instead of the oldest."""
+    if name not in held:
+        held[name] = read()
+        while len(held) > most:
+            held.popitem(last=False)
+    return held[name]
 
 
 def about(schema: pa.Schema) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Reader:
     folder : Path
     fresh : bool
         What was not sealed yet counts, too.
+    shelf : parts.Shelf, optional
+        Holds what was read lately.
 
     Raises
     ------
@@ -38,8 +41,9 @@ class Reader:
         There is no store.
     """
 
-    def __init__(self, folder: Path, fresh: bool) -> None:
+    def __init__(self, folder: Path, fresh: bool = True, shelf: parts.Shelf | None = None) -> None:
         self._folder = folder
+        self._shelf = shelf or parts.Shelf()
         self._journal = Journal(folder, writing=False) if (folder / NAME).exists() else None
         self._fresh = list(self._journal.batches()) if self._journal and fresh else []
         self.schema = self._schema()
@@ -97,12 +101,14 @@ class Reader:
                 yield parts.without(table, self.key, self._fresh_set)
 
     def _places(self, keys: pa.ChunkedArray) -> pa.Array:
-        if not hasattr(self, "_known"):
-            self._known = self._journal.places() if self._journal else ([], [])
-            self._value_set = pa.array(self._known[0], pa.large_string())
-            self._seqs = pa.array(self._known[1], pa.int64())
-        found = pc.index_in(keys.combine_chunks(), value_set=self._value_set)
-        return pc.fill_null(self._seqs.take(found), _FAR)
+        known, places = self._known
+        return pc.fill_null(places.take(pc.index_in(keys.combine_chunks(), value_set=known)), _FAR)
+
+    @cached_property
+    def _known(self) -> tuple[pa.Array, pa.Array]:
+        """The keys of all sealed rows, and their places."""
+        keys, places = self._journal.places() if self._journal else ([], [])
+        return pa.array(keys, pa.large_string()), pa.array(places, pa.int64())
 
     # -- some of it
 
@@ -117,7 +123,9 @@ class Reader:
         rest = held.filter(pc.invert(pc.is_in(held, value_set=self._fresh_set)))
         for number in self._numbers(rest):
             path = parts.path_of(self._folder, number)
-            found += [shapes.fitted(table, wanted) for table in parts.pick(path, self.key, rest, wanted.names[1:])]
+            found += [
+                shapes.fitted(table, wanted) for table in self._shelf.pick(path, self.key, rest, wanted.names[1:])
+            ]
         whole = pa.concat_tables(found) if found else wanted.empty_table()
         at = pc.index_in(pa.array(keys, pa.large_string()), value_set=whole.column(self.key).combine_chunks())
         if at.null_count:
@@ -136,10 +144,10 @@ class Reader:
 
 
 @contextmanager
-def reader(path: str | PathLike[str], fresh: bool = True) -> Iterator[Reader]:
+def reader(path: str | PathLike[str], fresh: bool = True, shelf: parts.Shelf | None = None) -> Iterator[Reader]:
     """A store at one moment; what the disk has to say about it becomes a `StoreError`."""
     with translated(path):
-        found = Reader(Path(path), fresh)
+        found = Reader(Path(path), fresh, shelf)
         try:
             yield found
         finally:

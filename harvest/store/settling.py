@@ -9,7 +9,15 @@ from harvest.outcomes import Outcome
 from harvest.policies import Retry
 
 _UNANSWERED = frozenset(
-    {ErrorKind.BLOCKED, ErrorKind.DNS, ErrorKind.CONNECT, ErrorKind.TLS, ErrorKind.CIRCUIT_OPEN, ErrorKind.INTERRUPTED}
+    {
+        ErrorKind.INVALID_REQUEST,
+        ErrorKind.BLOCKED,
+        ErrorKind.DNS,
+        ErrorKind.CONNECT,
+        ErrorKind.TLS,
+        ErrorKind.CIRCUIT_OPEN,
+        ErrorKind.INTERRUPTED,
+    }
 )
 _CUT_OFF = frozenset({ErrorKind.TIMEOUT, ErrorKind.PROTOCOL})
 _REFUSED = frozenset({401, 407, 429, 503})

@@ -17,8 +17,9 @@ from harvest.inputs import Input
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.policies import IDEMPOTENT_METHODS
+from harvest.recipes import invalid
 from harvest.selection import Selection, as_json
-from harvest.store import keys, reading
+from harvest.store import keys, parts, reading
 from harvest.store.batches import Entry
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
@@ -65,6 +66,7 @@ class Store:
         self._asked: dict[int, _Asked] = {}
         self._base: int | None = None
         self._whole = whole
+        self._shelf = parts.Shelf()
         self._anew = False
         self.stopped = False
         """The run was stopped, so the end must not take long."""
@@ -144,23 +146,41 @@ class Store:
         out: dict[int, Call | Outcome] = {}
         for outcome in self._outcomes({row: key for row, (_, key) in calls.items()}, known):
             call, key = calls[outcome.row]
-            if callable(self._refetch) and known[key].run != self._writer.run and self._refetch(replace(outcome)):
+            try:
+                again = self._is_wanted(outcome, known[key])
+            except Exception as error:  # whatever a caller's function may raise; it costs its row only
+                self._ask(call, key, known[key])
+                out[outcome.row] = invalid(outcome.row, call.url, f"refetch= failed: {error!r}")
+                continue
+            if again:
                 out[outcome.row] = self._ask(call, key, known[key])
             else:
                 out[outcome.row] = self._selected_anew(outcome, call, key, known[key]) if self._anew else outcome
         return out
 
+    def _is_wanted(self, outcome: Outcome, known: Known) -> bool:
+        """Whether a caller's function wants a stored answer to be asked for again."""
+        if not callable(self._refetch) or known.run == self._writer.run:
+            return False
+        return bool(self._refetch(replace(outcome, headers=dict(outcome.headers or {}))))
+
     def _outcomes(self, rows: dict[int, str], known: dict[str, Known]) -> list[Outcome]:
         """Stored answers in full."""
-        fresh = any(known[key].run == self._writer.run for key in rows.values())
+        fresh = {row: key for row, key in rows.items() if known[key].run == self._writer.run}
         if fresh:
             self._writer.commit()
-        with reading.reader(self.path, fresh=fresh) as reader:
+        old = {row: key for row, key in rows.items() if row not in fresh}
+        return [*self._read(fresh, fresh=True), *self._read(old, fresh=False)]
+
+    def _read(self, rows: dict[int, str], *, fresh: bool) -> list[Outcome]:
+        if not rows:
+            return []
+        with reading.reader(self.path, fresh, self._shelf) as reader:
             selected = [name for name in self._selection.columns if name in reader.schema.names]
             found = reading.outcomes(reader.rows(list(rows.values()), selected=selected), list(rows), len(selected))
         if self._whole:
-            for outcome, key in zip(found, rows.values(), strict=True):
-                outcome.key = key
+            for outcome in found:
+                outcome.key = rows[outcome.row]
         return found
 
     def _selected_anew(self, outcome: Outcome, call: Call, key: str, known: Known) -> Outcome:
@@ -178,7 +198,7 @@ class Store:
         """Ask only whether the answer changed, where the stored one has a validator (RFC 9110 §13.1)."""
         if not rows:
             return
-        with reading.reader(self.path, fresh=False) as reader:
+        with reading.reader(self.path, False, self._shelf) as reader:
             found = reader.rows([self._asked[row].key for row in rows], ["headers"]).column(0).to_pylist()
         for row, headers in zip(rows, found, strict=True):
             call, have = calls[row], dict(headers or ())

@@ -74,8 +74,8 @@ def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str]) ->
         raise UsageError(f'the data has {clash} already; rename them, or pass prefix="harvest_" for the result columns')
 
 
-def batch(outcomes: Sequence[Outcome], *, take: bool = False) -> pa.Table:
-    """Outcomes as Arrow columns, in the order given.
+def batch(outcomes: Sequence[Any], *, take: bool = False) -> pa.Table:
+    """Outcomes, or what has the same attributes, as Arrow columns in the order given.
 
     With `take` they lose their large texts to the table, one by one, so that memory never holds all of them twice.
     """

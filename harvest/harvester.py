@@ -131,7 +131,15 @@ class Harvester:
         given: Any = {**options, "store": path}
         chosen, selection, source = self._read(data, url, given, blocking=True, keep=False)
         store = Store(source, chosen, selection, whole=False)
-        harvest = Harvest(source, chosen, selection, lambda: self._lease(chosen, None), known=self._known, store=store)
+        harvest = Harvest(
+            source,
+            chosen,
+            selection,
+            lambda: self._lease(chosen, None),
+            room=lambda: True,  # never held back, but the input is pulled only a little ahead
+            known=self._known,
+            store=store,
+        )
         return runs.carry_out(harvest)
 
     # -- how they are made

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from harvest import frames
-from harvest.errors import UsageError
+from harvest.errors import ErrorKind, UsageError
+from harvest.masks import mask
 from harvest.outcomes import Outcome
 from harvest.store import secrets, shapes
 from harvest.store.journal import PART, RUN, SEQ
+from harvest.templates import missing
 
 
-@dataclass(slots=True)
-class Entry:
-    """One row to store.
+class Entry(NamedTuple):
+    """One row to store: its outcome as it was when it came, for its owner may change it, and where it belongs.
 
     Attributes
     ----------
-    outcome : Outcome
     item : object
         What the input calls the row.
     key : str
@@ -33,12 +34,35 @@ class Entry:
         Secrets that must not be stored.
     """
 
-    outcome: Outcome
+    ok: bool
+    status_code: int | None
+    error: ErrorKind | None
+    error_detail: str | None
+    text: str | None
+    content: bytes | None
+    headers: dict[str, str] | None
+    response_url: str | None
+    attempts: int
+    elapsed: float | None
+    waited: float
+    fetched_at: float | None
+    values: tuple[object, ...] | None
     item: Any
     key: str
     part: int
     seq: int
-    hidden: Collection[str] = ()
+    hidden: Collection[str]
+
+    @classmethod
+    def of(cls, outcome: Outcome, item: Any, key: str, part: int, seq: int, hidden: Collection[str] = ()) -> Entry:
+        """An entry of an outcome, without the secrets that a server may have sent back."""
+        if hidden:
+            outcome = replace(outcome)
+            secrets.answer(outcome, hidden)
+        return cls._make((*_answer(outcome), item, key, part, seq, hidden))
+
+
+_answer = attrgetter(*frames.COLUMNS, "values")
 
 
 def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str], prefix: str, run: int) -> pa.Table:
@@ -55,9 +79,9 @@ def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str
     kept = caller.loc[:, [name for name in caller.columns if name not in own]]
     columns = shapes.columns(masked(kept, entries))
     columns[prefix + "key"] = pa.array([each.key for each in entries], pa.large_string())
-    results = frames.batch([each.outcome for each in entries])
+    results = frames.batch(entries)
     columns |= {prefix + name: results.column(name) for name in frames.COLUMNS}
-    columns |= _selected([each.outcome for each in entries], selected)
+    columns |= _selected(entries, selected)
     places = {
         PART: pa.array([each.part for each in entries], pa.int64()),
         SEQ: pa.array([each.seq for each in entries], pa.int64()),
@@ -66,10 +90,10 @@ def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str
     return pa.table(places | columns)
 
 
-def _selected(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, pa.Array]:
+def _selected(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, pa.Array]:
     found = {}
     for at, name in enumerate(names):
-        values = [None if each.values is None else each.values[at] for each in outcomes]
+        values = [None if each.values is None else each.values[at] for each in entries]
         known = any(value is not None for value in values)
         found[name] = pa.array(frames.typed(values)) if known else pa.nulls(len(values))
         if pa.types.is_string(found[name].type):
@@ -79,17 +103,27 @@ def _selected(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, pa
 
 def masked(caller: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
     """The caller's cells without secrets."""
+    hidden = any(entry.hidden for entry in entries)
     for at, dtype in enumerate(caller.dtypes):
         if not _may_hold_text(dtype):
             continue
-        column = caller.iloc[:, at]
-        before = column.tolist()
+        before = caller.iloc[:, at].tolist()
+        if not hidden and _is_clean(before):
+            continue
         after = [secrets.cell(each, entry.hidden) for each, entry in zip(before, entries, strict=True)]
         if any(one is not other for one, other in zip(before, after, strict=True)):
             kind = object if isinstance(dtype, pd.CategoricalDtype) else dtype
             caller = caller.copy(deep=False)
             caller.isetitem(at, pd.array(after, dtype=kind))
     return caller
+
+
+def _is_clean(cells: Sequence[Any]) -> bool:
+    """Whether one look at all cells finds nothing to mask."""
+    if not all(isinstance(each, str) or missing(each) for each in cells):
+        return False
+    whole = "\n".join(each for each in cells if isinstance(each, str))
+    return mask(whole) is whole
 
 
 def _may_hold_text(dtype: Any) -> bool:

@@ -33,6 +33,7 @@ CREATE TABLE requests (key TEXT PRIMARY KEY, part INTEGER, seq INTEGER, run INTE
 CREATE TABLE runs (first TEXT PRIMARY KEY, base INTEGER) WITHOUT ROWID;
 """
 _AT_ONCE = 256  # keys of one query
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4")  # what is not written need not be freed either
 
 
 class Journal:
@@ -100,7 +101,7 @@ class Journal:
     def add(self, batch: pa.Table, **notes: Any) -> int:
         """Commit a batch, with what is to be noted beside it; its number."""
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as stream:
+        with pa.ipc.new_stream(sink, batch.schema, options=_PACKED) as stream:
             stream.write_table(batch)
         data = memoryview(sink.getvalue())
         with transaction(self._db):
@@ -113,12 +114,12 @@ class Journal:
         row = self._db.execute("SELECT total(rows), total(bytes), ifnull(max(id), 0) FROM batches").fetchone()
         return int(row[0]), int(row[1]), int(row[2])
 
-    def batches(self, through: int | None = None) -> Iterator[pa.Table]:
-        """The batches up to a number, oldest first, one in memory at a time."""
+    def batches(self, through: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The batches up to a number, or these columns of them, oldest first, one in memory at a time."""
         numbers = self._db.execute("SELECT id FROM batches WHERE id <= ? ORDER BY id", (through or 2**62,)).fetchall()
         for (number,) in numbers:
             (data,) = self._db.execute("SELECT data FROM batches WHERE id = ?", (number,)).fetchone()
-            yield pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+            yield _unpacked(pa.py_buffer(data), columns)
 
     # -- requests
 
@@ -140,7 +141,7 @@ class Journal:
     def settle(self, rows: Sequence[tuple[Any, ...]], through: int, **notes: Any) -> None:
         """The rows of the batches up to a number are in the parts: keep their keys, and drop the batches."""
         with transaction(self._db):
-            self._db.executemany("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", sorted(rows))
+            self._db.executemany("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("DELETE FROM batches WHERE id <= ?", (through,))
             self.note(**notes)
 
@@ -156,6 +157,14 @@ class Journal:
     def is_sound(self) -> bool:
         """Whether SQLite finds nothing wrong."""
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+
+
+def _unpacked(data: pa.Buffer, columns: Sequence[str] | None) -> pa.Table:
+    if columns is None:
+        return pa.ipc.open_stream(data).read_all()
+    schema = pa.ipc.open_stream(data).schema
+    wanted = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
+    return pa.ipc.open_stream(data, options=wanted).read_all().select(columns)
 
 
 class transaction:  # noqa: N801  (used as a word of the language)

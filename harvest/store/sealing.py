@@ -59,8 +59,7 @@ class Sealing:
 
     def _read_places(self) -> pa.Table:
         columns = [self._key, *_PLACE, *(self._prefix + name for name in ("status_code", "error", "fetched_at"))]
-        # taken, not selected: what is selected would keep the whole batch in memory
-        found = [batch.select(columns).take(np.arange(len(batch))) for batch in self._journal.batches(self._through)]
+        found = list(self._journal.batches(self._through, columns))
         empty = pa.schema([(self._key, pa.large_string()), *((name, pa.int64()) for name in _PLACE)])
         return pa.concat_tables(found) if found else empty.empty_table()
 
@@ -103,6 +102,7 @@ class Sealing:
         table = self._places.filter(pa.array(self._last)) if len(self._places) else self._places
         if not len(table):
             return []
+        table = table.sort_by(self._key)  # so that the tree of keys is gone through once
         seconds = pc.fill_null(pc.divide(table.column(self._prefix + "fetched_at").cast(pa.int64()), 1_000_000), 0)
         names = (self._key, *_PLACE, self._prefix + "status_code", self._prefix + "error")
         return list(zip(*(table.column(name).to_pylist() for name in names), seconds.to_pylist(), strict=True))

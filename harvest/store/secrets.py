@@ -41,9 +41,12 @@ class Secrets:
         shared.update(form for name, value in headers if name in self._headers for form in _forms(name, value))
         self._shared = frozenset(_spelled(shared))
 
-    def of(self, call: Call) -> Collection[str]:
-        """The secrets of a call that is ready for the wire, in the forms in which they may come up."""
-        if call.headers is self._base and call.content is None and mask(call.url) is call.url:
+    def of(self, call: Call, shown: str) -> Collection[str]:
+        """The secrets of a call that is ready for the wire, in the forms in which they may come up.
+
+        `shown` is its URL, masked.
+        """
+        if call.headers is self._base and call.content is None and shown == call.url:
             return self._shared
         found = secrets_in(call.url)
         for name, value in call.pairs:

@@ -23,12 +23,14 @@ from harvest.store import keys, parts, reading
 from harvest.store.batches import Entry
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
-from harvest.store.secrets import Secrets, answer
+from harvest.store.secrets import Secrets
 from harvest.store.settling import ERRORS, Known, is_settled
 from harvest.store.writer import Writer
 
 _AHEAD, _AHEAD_OF_STREAM = 1_024, 64
 """Rows looked up at a time."""
+_SLOW = 0.1
+"""Seconds that an input may take to bring the next rows before a commit is due."""
 _OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", "transfer-encoding"})
 
 
@@ -36,9 +38,9 @@ _OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", 
 class _Asked:
     """A request under way: what its answer will be stored under."""
 
+    call: Call
     key: str
     known: Known | None
-    hidden: Any
     repeatable: bool
     validated: bool = False
 
@@ -67,7 +69,7 @@ class Store:
         self._base: int | None = None
         self._whole = whole
         self._shelf = parts.Shelf()
-        self._anew = False
+        self._anew = self._waited = False
         self.stopped = False
         """The run was stopped, so the end must not take long."""
         self._writer: Writer
@@ -91,9 +93,20 @@ class Store:
         """The calls that must go out; what is in the store comes as its outcome."""
         several = _AHEAD if self._source.total is not None else _AHEAD_OF_STREAM
         pulled = iter(items)
-        while some := list(islice(pulled, several)):
+        while some := self._pulled(pulled, several):
             with translated(self.path):
-                yield from self._looked_up(some)
+                looked_up = self._looked_up(some)
+            yield from looked_up
+
+    def _pulled(self, items: Iterator[Call | Outcome | None], several: int) -> list[Call | Outcome | None]:
+        """The next rows. What came is committed before, if the input has kept us waiting."""
+        if self._waited:
+            with translated(self.path):
+                self._writer.commit()
+        began = monotonic()
+        some = list(islice(items, several))
+        self._waited = monotonic() - began > _SLOW
+        return some
 
     def _looked_up(self, items: Sequence[Call | Outcome | None]) -> list[Call | Outcome | None]:
         calls = {item.row: (item, self._key(item)) for item in items if isinstance(item, Call)}
@@ -129,7 +142,7 @@ class Store:
 
     def _ask(self, call: Call, key: str, known: Known | None) -> Call:
         repeatable = call.method in IDEMPOTENT_METHODS or self._options.retry.unsafe or retries.has_key(call)
-        asked = _Asked(key, known, self._secrets.of(call), repeatable)
+        asked = _Asked(call, key, known, repeatable)
         asked.validated = (
             isinstance(self._refetch, timedelta) and known is not None and known.settled and call.method == "GET"
         )
@@ -191,7 +204,7 @@ class Store:
         outcome.values = None
         outcome = self._selection.apply(outcome)
         if before[:2] != (outcome.error, outcome.error_detail) or not _same(before[2], outcome.values):
-            self._asked[call.row] = _Asked(key, known, self._secrets.of(call), True)
+            self._asked[call.row] = _Asked(call, key, known, True)
         return outcome
 
     def _validate(self, rows: Sequence[int], calls: dict[int, Call]) -> None:
@@ -248,7 +261,7 @@ class Store:
         settled = is_settled(outcome, self._options.retry, asked.repeatable)
         if asked.known is not None and asked.known.settled and not settled:
             return True  # the old answer is better than none
-        self._store(outcome, asked.key, asked.known, settled, asked.hidden, now)
+        self._store(outcome, asked.key, asked.known, settled, self._secrets.of(asked.call, outcome.url), now)
         return True
 
     def _put_unmade(self, outcomes: Sequence[Outcome], now: float) -> None:
@@ -272,11 +285,8 @@ class Store:
         seq = known.seq if known is not None else self._base + outcome.row
         error = None if outcome.error is None else outcome.error.value
         new = Known(part, seq, self._writer.run, outcome.status_code, error, int(outcome.fetched_at or 0))
-        kept = replace(outcome)
-        if hidden:
-            answer(kept, hidden)
         item = self._source.item(outcome.row) if item is None else item
-        self._writer.put(Entry(kept, item, key, part, seq, hidden), new, now)
+        self._writer.put(Entry.of(outcome, item, key, part, seq, hidden), new, now)
         return new
 
 

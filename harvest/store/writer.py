@@ -108,7 +108,7 @@ class Writer:
         """Take a finished row; it is on the disk after the next commit."""
         if not self._pending:
             self._since = now
-        size = 200 + len(entry.outcome.text or "") + len(entry.outcome.content or b"")
+        size = 200 + len(entry.text or "") + len(entry.content or b"")
         self._pending.append(entry)
         self._pending_bytes += size
         self._fresh[entry.key] = known

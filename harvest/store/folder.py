@@ -8,14 +8,15 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harvest.errors import UsageError
-from harvest.store import parts
-from harvest.store.journal import NAME, Journal
+from harvest.store import parts, shapes
+from harvest.store.journal import NAME, PART, RUN, SEQ, Journal
 from harvest.store.lock import Lock
 from harvest.store.settling import ERRORS
 
@@ -57,6 +58,7 @@ def open_journal(folder: Path) -> Journal:
         journal = _rebuilt(folder)
     elif parts.numbers(folder) and not journal.noted("parts", []) and not journal.size()[0]:
         journal.close()
+        (folder / NAME).unlink()  # made just now
         journal = _rebuilt(folder)
     _mend(folder, journal)
     return journal
@@ -86,14 +88,44 @@ def _rebuilt(folder: Path) -> Journal:
         rest.unlink(missing_ok=True)
     journal = Journal(folder, writing=True)
     places = count()
+    schemas = []
     for number in (*parts.numbers(folder), ERRORS):
         if schema := _readable(parts.path_of(folder, number)):
-            _recount(folder, journal, number, schema, places)
-    journal.note(next=next(places))
+            schemas.append(schema)
+            journal.settle(list(_places(folder, number, schema, places)), 0)
     for batch in saved:
+        schemas.append(as_part(batch.schema))
         journal.add(batch)
+    journal.note(**_state(folder, schemas, saved, next(places)))
     log.warning("the journal of the store %s was rebuilt from its parts; %d batches were saved", folder, len(saved))
     return journal
+
+
+def as_part(schema: pa.Schema) -> pa.Schema:
+    """The columns of a batch that its part will have."""
+    for name in (PART, SEQ, RUN):
+        schema = schema.remove(schema.get_field_index(name))
+    return schema
+
+
+def _state(folder: Path, schemas: list[pa.Schema], saved: list[pa.Table], places: int) -> dict[str, Any]:
+    """What a journal notes, as far as the files tell."""
+    sealed = parts.numbers(folder)
+    last = [max(batch.column(name).to_pylist(), default=0) for batch in saved for name in (SEQ, RUN)]
+    state = {"parts": sealed, "part": max(sealed, default=0) + 1}
+    state |= {"next": max([places, *(seq + 1 for seq in last[::2])]), "run": max(last[1::2], default=0)}
+    if not schemas:
+        return state
+    whole = schemas[0].remove_metadata()
+    for schema in schemas[1:]:
+        whole = shapes.unified(whole, schema.remove_metadata())
+    whole = whole.with_metadata(schemas[0].metadata)
+    about = parts.about(whole)
+    return state | {
+        "schema": bytes(whole.serialize()).hex(),
+        "notes": shapes.notes_of(whole) | about.get("categories", {}),
+        "prefix": about.get("prefix", ""),
+    }
 
 
 def _salvaged(folder: Path) -> Iterator[pa.Table]:
@@ -110,16 +142,15 @@ def _salvaged(folder: Path) -> Iterator[pa.Table]:
         journal.close()
 
 
-def _recount(folder: Path, journal: Journal, number: int, schema: pa.Schema, places: Iterator[int]) -> None:
+def _places(folder: Path, number: int, schema: pa.Schema, places: Iterator[int]) -> Iterator[tuple[Any, ...]]:
+    """What a journal keeps of each request in a file."""
     prefix = parts.about(schema).get("prefix", "")
     names = [prefix + name for name in ("key", "status_code", "error", "fetched_at")]
-    rows = []
     for table in parts.tables(parts.path_of(folder, number), names):
         seconds = pc.fill_null(pc.divide(table.column(3).cast(pa.int64()), 1_000_000), 0).to_pylist()
         cells = (table.column(at).to_pylist() for at in range(3))
         for key, status, error, at in zip(*cells, seconds, strict=True):
-            rows.append((key, number, next(places), 0, status, error, at))
-    journal.settle(rows, 0, parts=parts.numbers(folder), schema=bytes(schema.serialize()).hex(), part=number + 1)
+            yield key, number, next(places), 0, status, error, at
 
 
 def _mend(folder: Path, journal: Journal) -> None:

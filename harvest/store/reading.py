@@ -167,6 +167,7 @@ def read(path: str | PathLike[str], columns: Sequence[str] | None = None) -> pd.
             name: frames.array(table.column(name), name.removeprefix(store.prefix)) for name in names if name in own
         } | {name: frames.selected(table.column(name)) for name in names if name in store.selected}
         frame = caller.replace_schema_metadata(store.schema.metadata).to_pandas()
+        frame = shapes.categorical(frame, parts.about(store.schema).get("categories", {}))
         frame.index = pd.RangeIndex(len(table))
         whole: pd.DataFrame = frame.assign(**made)[names]
         return whole

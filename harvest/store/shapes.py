@@ -10,10 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harvest.masks import mask
 from harvest.selection import as_json, writable
 from harvest.templates import missing
 
 _TEXT = pa.large_string()
+_FEW = 1_000
+"""Categories that are kept beside the data."""
 _FAILURES = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError)
 
 
@@ -33,6 +36,8 @@ def _column(series: pd.Series[Any]) -> pa.Array:
         array = array.combine_chunks()
     if isinstance(array.type, pa.BaseExtensionType):  # a period, an interval: not for other readers
         return typed([None if missing(cell) else str(cell) for cell in series])
+    if pa.types.is_dictionary(array.type):  # whose values another batch may not share
+        array = array.dictionary_decode()
     return array.cast(_TEXT) if pa.types.is_string(array.type) else array
 
 
@@ -65,8 +70,6 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return one
     if pa.types.is_null(one):
         return other
-    if pa.types.is_dictionary(one) or pa.types.is_dictionary(other):
-        return _common(*(each.value_type if pa.types.is_dictionary(each) else each for each in (one, other)))
     schemas = [pa.schema([("", each)]) for each in (one, other)]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
@@ -108,17 +111,41 @@ def notes(frame: pd.DataFrame, shape: pa.Schema | None = None) -> Notes:
     except _FAILURES:  # a dtype that Arrow does not know; its cells are stored as text
         return {}
     found = json.loads(schema.metadata[b"pandas"])["columns"]
-    known = schema if shape is None else shape
-    return {
-        each["name"]: each | {"arrow": str(known.field(each["name"]).type)}
-        for each in found
-        if each["name"] in known.names
-    }
+    types = {field.name: str(field.type) for field in (schema if shape is None else shape)}
+    known = {each["name"]: each | {"arrow": types[each["name"]]} for each in found if each["name"] in types}
+    return known | {name: {"arrow": types[name]} | each for name, each in _categories(whole).items() if name in types}
+
+
+def _categories(frame: pd.DataFrame) -> Notes:
+    """The values of categorical columns, as far as they are few and need not be hidden."""
+    out: Notes = {}
+    for name, dtype in frame.dtypes.items():
+        if isinstance(dtype, pd.CategoricalDtype):
+            values = dtype.categories.tolist() if len(dtype.categories) <= _FEW else [None]
+            plain = all(isinstance(each, int) or (isinstance(each, str) and mask(each) is each) for each in values)
+            out[str(name)] = {"categories": values if plain else None, "ordered": bool(dtype.ordered)}
+    return out
+
+
+def categorical(frame: pd.DataFrame, found: Notes) -> pd.DataFrame:
+    """The frame with its categorical columns as they were."""
+    for name, note in found.items():
+        if name in frame.columns:
+            dtype = pd.CategoricalDtype(note["categories"], note["ordered"])
+            frame = frame.assign(**{name: frame[name].astype(dtype)})
+    return frame
+
+
+def notes_of(schema: pa.Schema) -> Notes:
+    """The notes that are in a file's schema."""
+    found = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("columns", [])
+    return {each["name"]: each | {"arrow": str(schema.field(each["name"]).type)} for each in found}
 
 
 def pandas_metadata(found: Notes, shape: pa.Schema) -> bytes:
     """The notes as pandas wants to find them in a schema; none of a column that became another type."""
     fit = [found[field.name] for field in shape if found.get(field.name, {}).get("arrow") == str(field.type)]
+    fit = [each for each in fit if "name" in each]
     whole = {
         "index_columns": [],
         "column_indexes": [],

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pandas as pd
@@ -49,12 +50,6 @@ class Writer:
     def __init__(
         self, path: str, prefix: str, selected: Sequence[str], framed: Callable[[Sequence[Any]], pd.DataFrame]
     ) -> None:
-        self.folder, self._lock = folder.claim(path)
-        try:
-            self._journal = folder.open_journal(self.folder)
-        except BaseException:
-            self._lock.release()
-            raise
         self._prefix, self._selected, self._framed = prefix, list(selected), framed
         self._pending: list[Entry] = []
         self._pending_bytes = 0
@@ -62,15 +57,18 @@ class Writer:
         self._sealing: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._merging: dict[str, Known] = {}
-        self._recall_state()
+        with ExitStack() as held:
+            self.folder, lock = folder.claim(path)
+            held.callback(lock.release)
+            self._journal = held.enter_context(closing(folder.open_journal(self.folder)))
+            held.callback(self._wait)
+            self._recall_state()
+            self._held = held.pop_all()
 
     def _recall_state(self) -> None:
         noted = self._journal.noted
-        if noted("prefix", self._prefix) != self._prefix:
-            self.close(seal=False)
-            raise UsageError(
-                f"the store was begun with prefix={noted('prefix', '')!r}; pass the same, or another store="
-            )
+        if (before := noted("prefix", self._prefix)) != self._prefix:
+            raise UsageError(f"the store was begun with prefix={before!r}; pass the same, or another store=")
         self.run: int = noted("run", 0) + 1
         self.next: int = noted("next", 0)
         self.selection: str | None = noted("selection", None)
@@ -147,15 +145,14 @@ class Writer:
     def _commit(self, entries: list[Entry]) -> None:
         caller = self._framed([each.item for each in entries])
         batch = batches.table(entries, caller, self._selected, self._prefix, self.run)
+        batch = batch.replace_schema_metadata({parts.MARK: self._about(self._selected)})
         self._last = self._journal.add(batch, **self._shape(batch, caller), **self._state())
         self._rows += len(batch)
         self._bytes += batch.nbytes
 
     def _shape(self, batch: pa.Table, caller: pd.DataFrame) -> dict[str, Any]:
         """What is to be noted of a batch that has other columns than those before."""
-        shape = batch.schema.remove_metadata()
-        for name in (PART, SEQ, RUN):
-            shape = shape.remove(shape.get_field_index(name))
+        shape = folder.as_part(batch.schema.remove_metadata())
         whole = self._ordered(shapes.unified(self._schema, shape))
         if whole == self._schema.remove_metadata():
             return {}
@@ -167,8 +164,12 @@ class Writer:
         own = {self._prefix + name: column for name, column in frames.columns([]).items()}
         picked = {name: frames.selected(pa.chunked_array([], shape.field(name).type)) for name in self._picked(shape)}
         found = self._notes | shapes.notes(pd.DataFrame(own | picked))
-        about = {"version": VERSION, "prefix": self._prefix, "selected": list(picked)}
-        return {b"pandas": shapes.pandas_metadata(found, shape), parts.MARK: json.dumps(about).encode()}
+        return {b"pandas": shapes.pandas_metadata(found, shape), parts.MARK: self._about(list(picked))}
+
+    def _about(self, selected: list[str]) -> bytes:
+        categories = {name: note for name, note in self._notes.items() if note.get("categories") is not None}
+        about = {"version": VERSION, "prefix": self._prefix, "selected": selected, "categories": categories}
+        return json.dumps(about).encode()
 
     def _ordered(self, shape: pa.Schema) -> pa.Schema:
         """The caller's columns, the key, the results, the selected ones."""
@@ -215,24 +216,23 @@ class Writer:
         except BaseException as error:  # handed to the thread that commits, which raises it
             self._failure = error
 
-    def _sealed(self) -> None:
-        """Wait until the seal under way is over."""
+    def _wait(self) -> None:
+        """Until the seal under way is over."""
         if self._sealing is not None:
             self._sealing.join()
             self._sealing, self._merging = None, {}
+
+    def _sealed(self) -> None:
+        """Wait for the seal under way; raises what went wrong with it."""
+        self._wait()
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
 
     def close(self, *, seal: bool = True) -> None:
         """Commit what came, seal it unless that would take long and is not wanted, and let others write."""
-        try:
+        with self._held:
             self._finish(seal)
-        finally:
-            if self._sealing is not None:
-                self._sealing.join()
-            self._journal.close()
-            self._lock.release()
 
     def _finish(self, seal: bool) -> None:
         self.commit()

@@ -213,7 +213,8 @@ def typed(values: Sequence[Any]) -> Any:
     kinds = {type(value) for value in values if value is not None}
     for types, dtype in _TYPES:
         if kinds and kinds <= types:
-            if types == {int} and not all(value is None or -(2**63) <= value < 2**63 for value in values):
+            limit = _LIMITS.get(frozenset(types))
+            if limit and any(isinstance(value, int) and not -limit <= value < limit for value in values):
                 break
             try:
                 return pd.array(list(values), dtype=dtype)
@@ -222,6 +223,8 @@ def typed(values: Sequence[Any]) -> Any:
     return pd.array([as_json(value) for value in values], dtype=_STRING)
 
 
+_LIMITS = {frozenset({int}): 2**63, frozenset({int, float}): 2**53}
+"""Of whole numbers that a column of such types tells from their neighbours."""
 _TYPES: list[tuple[set[type], Any]] = [
     ({bool}, pd.BooleanDtype()),
     ({int}, pd.Int64Dtype()),

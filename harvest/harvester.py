@@ -162,7 +162,7 @@ class Harvester:
             taken = []  # a result is refreshed
         frames.check_names(taken, chosen.prefix, selection.columns)
         if chosen.store is not None:
-            check_columns(source.columns, chosen.prefix)
+            check_columns([*source.columns, *selection.columns], chosen.prefix)
         return chosen, selection, source
 
     def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> runs.FrameRun:
@@ -198,7 +198,7 @@ class Harvester:
             known=self._known,
             store=store,
         )
-        channel.pulled = lambda: harvest.pulled
+        channel.pulled = lambda: harvest.handed
         return runs.consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
 
     @contextmanager

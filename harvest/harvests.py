@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, time
+from typing import Any
 
 from harvest.calls import Call
 from harvest.drive import Engine, drive
@@ -55,7 +56,7 @@ class Harvest:
     ) -> None:
         self.source = source
         self.options = options
-        self.pulled = 0
+        self.pulled = self.handed = 0
         self._selection = selection
         self._engine = engine
         self._store = store
@@ -122,12 +123,17 @@ class Harvest:
         log.info("%s", self.summary)
 
     def _calls(self) -> Iterator[Call | Outcome | None]:
-        items: Iterator[Call | Outcome | None] = self.source.calls()
+        items: Iterator[Call | Outcome | None] = self._counted(self.source.calls())
         if self._sharing is not None:
             items = self._sharing.unique(items)
         if self._store is not None:
             items = self._store.unasked(items)
-        for item in items:  # one per row
+        for item in items:  # one per row, though the store looks some rows ahead
+            self.handed += 1
+            yield item
+
+    def _counted(self, items: Iterable[Call | Outcome]) -> Iterator[Any]:
+        for item in items:
             self.pulled += 1
             yield item
 

@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from harvest import frames
 from harvest.errors import ErrorKind, UsageError
-from harvest.masks import mask
+from harvest.masks import MASK, mask
 from harvest.outcomes import Outcome
 from harvest.store import secrets, shapes
 from harvest.store.journal import PART, RUN, SEQ
 from harvest.templates import missing
+from harvest.urls import shown
 
 
 class Entry(NamedTuple):
@@ -71,13 +72,11 @@ def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str
     Parameters
     ----------
     caller : DataFrame
-        The caller's columns of these rows.
+        The caller's columns of these rows, `masked`.
     selected : sequence of str
         Names of the selected columns.
     """
-    own = {*frames.names(prefix), *selected, prefix + "key"}
-    kept = caller.loc[:, [name for name in caller.columns if name not in own]]
-    columns = shapes.columns(masked(kept, entries))
+    columns = shapes.columns(caller)
     columns[prefix + "key"] = pa.array([each.key for each in entries], pa.large_string())
     results = frames.batch(entries)
     columns |= {prefix + name: results.column(name) for name in frames.COLUMNS}
@@ -101,29 +100,47 @@ def _selected(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, pa.Ar
     return found
 
 
-def masked(caller: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
-    """The caller's cells without secrets."""
-    hidden = any(entry.hidden for entry in entries)
+def masked(caller: pd.DataFrame, entries: Sequence[Entry], secret: Collection[str]) -> pd.DataFrame:
+    """The caller's cells without secrets; the columns `secret` are nothing else."""
+    for name in [name for name in caller.columns if name in secret]:
+        caller = caller.assign(
+            **{name: pd.array([None if missing(each) else MASK for each in caller[name]], dtype=object)}
+        )
+    hidden = _shared(entries)
     for at, dtype in enumerate(caller.dtypes):
         if not _may_hold_text(dtype):
             continue
         before = caller.iloc[:, at].tolist()
-        if not hidden and _is_clean(before):
+        if hidden is not None and _is_clean(before, hidden):
             continue
-        after = [secrets.cell(each, entry.hidden) for each, entry in zip(before, entries, strict=True)]
+        after = [_masked(each, entry) for each, entry in zip(before, entries, strict=True)]
         if any(one is not other for one, other in zip(before, after, strict=True)):
-            kind = object if isinstance(dtype, pd.CategoricalDtype) else dtype
+            kind = dtype if pd.api.types.is_string_dtype(dtype) else object
             caller = caller.copy(deep=False)
             caller.isetitem(at, pd.array(after, dtype=kind))
     return caller
 
 
-def _is_clean(cells: Sequence[Any]) -> bool:
+def _shared(entries: Sequence[Entry]) -> Collection[str] | None:
+    """The secrets, if they are the same for all entries."""
+    if any(entry.error is ErrorKind.INVALID_REQUEST for entry in entries):
+        return None
+    several = {id(entry.hidden): entry.hidden for entry in entries}
+    return next(iter(several.values())) if len(several) == 1 else None
+
+
+def _masked(cell: Any, entry: Entry) -> Any:
+    if entry.error is ErrorKind.INVALID_REQUEST and isinstance(cell, str):
+        cell = shown(cell) if "://" in cell else cell
+    return secrets.cell(cell, entry.hidden)
+
+
+def _is_clean(cells: Sequence[Any], hidden: Collection[str]) -> bool:
     """Whether one look at all cells finds nothing to mask."""
     if not all(isinstance(each, str) or missing(each) for each in cells):
         return False
     whole = "\n".join(each for each in cells if isinstance(each, str))
-    return mask(whole) is whole
+    return mask(whole) is whole and not any(secret in whole for secret in hidden)
 
 
 def _may_hold_text(dtype: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from os import PathLike, fspath
 import pyarrow as pa
 
 from harvest.errors import StoreError
+from harvest.store import parts
 
 
 @contextmanager
@@ -17,13 +19,16 @@ def translated(path: str | PathLike[str]) -> Iterator[None]:
     """Raise `StoreError` for whatever goes wrong with the files of a store."""
     try:
         yield
-    except (OSError, sqlite3.Error, pa.ArrowException) as error:
+    except (OSError, sqlite3.Error, pa.ArrowException, json.JSONDecodeError) as error:
         raise StoreError(f"the store {fspath(path)!r} {_what(error)}") from error
 
 
 def _what(error: Exception) -> str:
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said):
+    if isinstance(error, parts.Damaged):
+        return f"cannot be read ({said}); remove that file and fetch into the store once more, which asks for its rows"
+    damaged = isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said)
+    if damaged or isinstance(error, json.JSONDecodeError):
         return f"has a damaged journal ({said}); fetch into it once more, which rebuilds it from the parts"
     if isinstance(error, FileNotFoundError):
         return f"has lost files ({said}); fetch into it once more, which asks again for what is missing"

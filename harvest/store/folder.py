@@ -26,17 +26,15 @@ log = logging.getLogger("harvest")
 def claim(path: str) -> tuple[Path, Lock]:
     """The folder, made if need be, and the right to write in it; raises `UsageError` where that cannot be."""
     folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"the store {path!r} is a file; name a folder")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"the store {path!r} is a file; name a folder")
         folder.mkdir(parents=True, exist_ok=True)
         _check_foreign(folder)
         lock = Lock(folder)
     except OSError as error:
-        why = error.strerror or error
-        raise UsageError(
-            f"the store {path!r} cannot be written ({why}); name another folder, or only read it"
-        ) from None
+        why = f"the store {path!r} cannot be written ({error.strerror or error})"
+        raise UsageError(f"{why}; name another folder, or only read it") from None
     for rest in folder.glob("_*.tmp"):  # of a seal that was cut short
         rest.unlink(missing_ok=True)
     return folder, lock
@@ -56,7 +54,7 @@ def open_journal(folder: Path) -> Journal:
     journal = _sound(folder)
     if journal is None:
         journal = _rebuilt(folder)
-    elif parts.numbers(folder) and not journal.noted("parts", []) and not journal.size()[0]:
+    elif parts.numbers(folder) and not journal.noted("seals", {}) and not journal.size()[0]:
         journal.close()
         (folder / NAME).unlink()  # made just now
         journal = _rebuilt(folder)
@@ -88,17 +86,24 @@ def _rebuilt(folder: Path) -> Journal:
         rest.unlink(missing_ok=True)
     journal = Journal(folder, writing=True)
     places = count()
-    schemas = []
-    for number in (*parts.numbers(folder), ERRORS):
+    schemas, exact = [], set()
+    for number in (ERRORS, *parts.numbers(folder)):  # what is in a part counts
         if schema := _readable(parts.path_of(folder, number)):
             schemas.append(schema)
-            journal.settle(list(_places(folder, number, schema, places)), 0)
+            journal.add_places(_places(folder, number, schema, places))
+            exact |= _exact(parts.path_of(folder, number), schema)
     for batch in saved:
         schemas.append(as_part(batch.schema))
+        exact |= shapes.beyond_float(batch)
         journal.add(batch)
-    journal.note(**_state(folder, schemas, saved, next(places)))
+    journal.note(exact=sorted(exact), **_state(folder, schemas, saved, next(places)))
     log.warning("the journal of the store %s was rebuilt from its parts; %d batches were saved", folder, len(saved))
     return journal
+
+
+def _exact(path: Path, schema: pa.Schema) -> set[str]:
+    numbers = [field.name for field in schema if pa.types.is_integer(field.type)]
+    return set().union(*map(shapes.beyond_float, parts.tables(path, numbers)))
 
 
 def as_part(schema: pa.Schema) -> pa.Schema:
@@ -112,7 +117,7 @@ def _state(folder: Path, schemas: list[pa.Schema], saved: list[pa.Table], places
     """What a journal notes, as far as the files tell."""
     sealed = parts.numbers(folder)
     last = [max(batch.column(name).to_pylist(), default=0) for batch in saved for name in (SEQ, RUN)]
-    state = {"parts": sealed, "part": max(sealed, default=0) + 1}
+    state: dict[str, Any] = {"seals": _seals(folder), "part": max(sealed, default=0) + 1}
     state |= {"next": max([places, *(seq + 1 for seq in last[::2])]), "run": max(last[1::2], default=0)}
     if not schemas:
         return state
@@ -153,19 +158,45 @@ def _places(folder: Path, number: int, schema: pa.Schema, places: Iterator[int])
             yield key, number, next(places), 0, status, error, at
 
 
+def _seals(folder: Path) -> dict[str, str]:
+    """The seals of all files, by their numbers."""
+    found = {number: _readable(parts.path_of(folder, number)) for number in (ERRORS, *parts.numbers(folder))}
+    return {str(number): parts.about(schema).get("seal", "") for number, schema in found.items() if schema is not None}
+
+
 def _mend(folder: Path, journal: Journal) -> None:
-    """Forget what was in files that are gone or cannot be read, so that it is fetched again."""
-    sealed = journal.noted("parts", [])
-    for number in {*sealed, *parts.numbers(folder), ERRORS}:
+    """Bring the journal in line with the files.
+
+    What was in files that are gone or cannot be read is forgotten, so that it is fetched again. What is in files
+    of which the journal does not know, because it is older, is added.
+    """
+    noted = journal.noted("seals", {})
+    for number in sorted({ERRORS, *map(int, noted), *parts.numbers(folder)}):
         path = parts.path_of(folder, number)
         there = path.exists()
         if there and _readable(path) is not None:
             continue
         if there:
             _put_aside(path)
-        if there or number in sealed:
+        if there or str(number) in noted:
             lost = journal.forget(number)
             log.warning("%s is %s; its %d rows will be fetched again", path, "damaged" if there else "gone", lost)
+    _catch_up(folder, journal)
+
+
+def _catch_up(folder: Path, journal: Journal) -> None:
+    noted, seals = journal.noted("seals", {}), _seals(folder)
+    if all(noted.get(number) == seal for number, seal in seals.items()):
+        return
+    places = count(journal.noted("next", 0))
+    for number, seal in seals.items():
+        path = parts.path_of(folder, int(number))
+        if noted.get(number) != seal and (schema := _readable(path)) is not None:
+            rows = list(_places(folder, int(number), schema, places))
+            known = journal.find([row[0] for row in rows])
+            kept = (row for row in rows if row[0] not in known or (int(number) and not known[row[0]].settled))
+            journal.add_places(kept)
+    journal.note(seals=noted | seals, next=next(places))
 
 
 def _readable(path: Path) -> pa.Schema | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ CREATE TABLE requests (key TEXT PRIMARY KEY, part INTEGER, seq INTEGER, run INTE
                        status INTEGER, error TEXT, at INTEGER) WITHOUT ROWID;
 CREATE TABLE runs (first TEXT PRIMARY KEY, base INTEGER) WITHOUT ROWID;
 """
+_PATIENCE = 60  # seconds to wait for the other connections of this process
 _AT_ONCE = 256  # keys of one query
 _PACKED = pa.ipc.IpcWriteOptions(compression="lz4")  # what is not written need not be freed either
 
@@ -56,6 +57,9 @@ class Journal:
                 self.note(version=VERSION)
             if not writing:
                 self._db.execute("BEGIN")
+            self.is_new = not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+            if self.is_new:
+                return  # its writer was stopped before it had begun
             if (version := self.noted("version", 0)) > VERSION:
                 raise UsageError(f"the store is of version {version}, newer than this harvest; upgrade harvest")
         except BaseException:
@@ -67,9 +71,13 @@ class Journal:
         self._db.close()
 
     def shrink(self) -> None:
-        """Give back to the disk what sealed batches took, and fold the log into the file."""
-        self._db.execute("PRAGMA incremental_vacuum").fetchall()
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """Give back to the disk what sealed batches took, and fold the log into the file, unless a reader is at it."""
+        self._db.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * _PATIENCE}")
 
     # -- a few words
 
@@ -141,21 +149,30 @@ class Journal:
     def settle(self, rows: Sequence[tuple[Any, ...]], through: int, **notes: Any) -> None:
         """The rows of the batches up to a number are in the parts: keep their keys, and drop the batches."""
         with transaction(self._db):
-            self._db.executemany("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._add(rows)
             self._db.execute("DELETE FROM batches WHERE id <= ?", (through,))
             self.note(**notes)
 
     def forget(self, part: int) -> int:
         """A part is lost, so its requests are not known any more; how many they were."""
         with transaction(self._db):
+            self.note(seals={number: seal for number, seal in self.noted("seals", {}).items() if number != str(part)})
             return self._db.execute("DELETE FROM requests WHERE part = ?", (part,)).rowcount
 
-    def counted(self) -> dict[int, int]:
-        """How many requests each part holds."""
-        return dict(self._db.execute("SELECT part, count(*) FROM requests GROUP BY part").fetchall())
+    def add_places(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Note requests as sealed, in place of what is known of them."""
+        with transaction(self._db):
+            self._add(rows)
+
+    def _add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def is_sound(self) -> bool:
-        """Whether SQLite finds nothing wrong."""
+        """Whether SQLite finds nothing wrong, and all that is noted can be read."""
+        for (value,) in self._db.execute("SELECT value FROM meta").fetchall():
+            json.loads(value)
+        for batch in self.batches():
+            batch.validate()
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
 
 
@@ -177,15 +194,17 @@ class transaction:  # noqa: N801  (used as a word of the language)
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._db.execute("COMMIT")
-        elif self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection for writing."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
+    db = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE, check_same_thread=False)
     try:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -200,7 +219,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def _reading(path: Path) -> sqlite3.Connection:
     """A connection for reading; without WAL's own files where the folder may not be written."""
     uri = path.absolute().as_uri()
-    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, timeout=60, check_same_thread=False)
+    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, timeout=_PATIENCE, check_same_thread=False)
     try:
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:

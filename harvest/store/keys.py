@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import quote
 
 from harvest.calls import Call, Headers, fingerprint
 from harvest.masks import MASK, is_secret
@@ -19,7 +20,7 @@ IDLE = frozenset(
 )
 """Headers that do not change what is answered."""
 
-_PAIR = re.compile(r"(?:^|[?&])([^=&{}]+)=[^&{}]+(?=&|$)")
+_PAIR = re.compile(r"(?:^|[?&])([^=&{}#]+)=[^&{}#]+(?=[&#]|$)")
 
 
 class Keys:
@@ -39,12 +40,11 @@ class Keys:
 
     def __init__(self, options: Options, url: str, base: Headers) -> None:
         self._base = base
-        given = fixed(options.headers)
+        given = {name.lower(): text for name, text in fixed(options.headers).items()}
         secret = {(name, text) for name, text in given.items() if name in options.secret_headers}
         self._fixed = frozenset(base) | secret
-        names = {name for name in _fixed_params(options.params, url) if is_secret(name)}
-        escaped = "|".join(map(re.escape, sorted(names)))
-        self._params = re.compile(rf"([?&](?:{escaped})=)[^&]*", re.IGNORECASE) if names else None
+        pairs = "|".join(re.escape(pair) for pair in _fixed_pairs(options.params, url))
+        self._params = re.compile(rf"([?&])(?:{pairs})(?=&|$)") if pairs else None
 
     def of(self, call: Call) -> str:
         """The key of a call that is ready for the wire: 32 hexadecimal digits."""
@@ -67,16 +67,16 @@ def another(key: str, number: int) -> str:
 
 
 def fixed(given: Mapping[str, Any] | str | None) -> dict[str, str]:
-    """Of headers or parameters those that are the same for all rows, names in lower case."""
+    """Of headers or parameters those that are the same for all rows."""
     if not isinstance(given, Mapping):
         return {}
-    filled = {str(name).lower(): filler(value) for name, value in given.items()}
+    filled = {str(name): filler(value) for name, value in given.items()}
     return {name: as_text(fill({})) for name, (fill, names) in filled.items() if not names}
 
 
-def _fixed_params(params: Mapping[str, Any] | str | None, url: str) -> set[str]:
-    """Names in the query whose values no row changes."""
-    named = set(fixed(params))
+def _fixed_pairs(params: Mapping[str, Any] | str | None, url: str) -> set[str]:
+    """The secret pairs in the query that no row changes, as they stand in it."""
+    pairs = {f"{quote(name)}={quote(value)}" for name, value in fixed(params).items() if is_secret(name)}
     for text in (url.partition("?")[2], params if isinstance(params, str) else ""):
-        named.update(match[1] for match in _PAIR.finditer(text))
-    return named
+        pairs.update(match[0].lstrip("?&") for match in _PAIR.finditer(text) if is_secret(match[1]))
+    return pairs

@@ -35,8 +35,12 @@ class Lock:
         except OSError:
             os.close(self._file)
             raise UsageError(_taken(folder, path)) from None
-        os.ftruncate(self._file, 0)
-        os.write(self._file, str(os.getpid()).encode())
+        try:
+            os.ftruncate(self._file, 0)
+            os.write(self._file, str(os.getpid()).encode())
+        except OSError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let others write."""

@@ -6,7 +6,9 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,7 @@ def _leaves(schema: pa.Schema) -> list[str]:
 def _groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
     held: list[pa.Table] = []
     rows = size = 0
-    for table in tables:
+    for table in filter(len, tables):
         held.append(table)
         rows, size = rows + len(table), size + table.nbytes
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
@@ -105,18 +107,34 @@ def sync(path: Path) -> None:
         os.close(file)
 
 
+class Damaged(OSError):
+    """A file holds something else than was written."""
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Raise `Damaged`, which names the file, where it cannot be read."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise Damaged(5, f"{path.name} is damaged: {error}") from error
+
+
 def tables(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """A file's row groups, one after the other; nothing if there is no file."""
     if not path.exists():
         return
-    with pq.ParquetFile(path) as file:
+    with named(path), pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, columns=columns)
 
 
 def schema_of(path: Path) -> pa.Schema:
     """The schema of a file, with what it says about itself."""
-    return pq.read_schema(path)
+    with named(path):
+        return pq.read_schema(path)
 
 
 def without(table: pa.Table, key: str, keys: pa.Array) -> pa.Table:
@@ -138,11 +156,11 @@ class Shelf:
         if not path.exists():
             return
         changed = path.stat().st_mtime_ns
-        with pq.ParquetFile(path) as file:
+        with named(path), pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 name = (path, changed, group)
-                named = _kept(self._keys, _KEYS_HELD, name, partial(file.read_row_group, group, [key]))
-                held = pc.is_in(named.column(0), value_set=keys)
+                keyed = _kept(self._keys, _KEYS_HELD, name, partial(file.read_row_group, group, [key]))
+                held = pc.is_in(keyed.column(0), value_set=keys)
                 if pc.any(held).as_py():
                     several = list(dict.fromkeys([key, *columns]))
                     read = partial(file.read_row_group, group, several)
@@ -161,3 +179,14 @@ def _kept(held: OrderedDict[object, pa.Table], most: int, name: object, read: Ca
 def about(schema: pa.Schema) -> dict[str, Any]:
     """What a file says of itself: the version of its layout, the prefix of its result columns, the selected ones."""
     return dict(json.loads((schema.metadata or {}).get(MARK, b"{}")))
+
+
+def sealed(schema: pa.Schema, seal: str) -> pa.Schema:
+    """The schema of a file that is written under this seal."""
+    told = json.dumps(about(schema) | {"seal": seal}).encode()
+    return schema.with_metadata({**(schema.metadata or {}), MARK: told})
+
+
+def shape_of(schema: pa.Schema) -> str:
+    """Names the columns and their types. A file notes it, for Parquet gives some types back as others."""
+    return blake2b(str(schema.remove_metadata()).encode(), digest_size=16).hexdigest()

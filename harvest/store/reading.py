@@ -45,6 +45,9 @@ class Reader:
         self._folder = folder
         self._shelf = shelf or parts.Shelf()
         self._journal = Journal(folder, writing=False) if (folder / NAME).exists() else None
+        if self._journal is not None and self._journal.is_new:
+            self._journal.close()
+            self._journal = None
         self._fresh = list(self._journal.batches()) if self._journal and fresh else []
         self.schema = self._schema()
         about = parts.about(self.schema)
@@ -94,11 +97,23 @@ class Reader:
         return whole.take(order).select(list(columns))
 
     def _files(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        for number in (*parts.numbers(self._folder), ERRORS):
-            path = parts.path_of(self._folder, number)
-            have = set(parts.schema_of(path).names) if path.exists() else set()
-            for table in parts.tables(path, [name for name in names if name in have]):
-                yield parts.without(table, self.key, self._fresh_set)
+        """The rows of the files; those of the journal, and failures that were settled since, are left out.
+
+        The failures are read first: what moves into a part meanwhile is seen there.
+        """
+        unsettled = list(self._file(ERRORS, names))
+        for number in parts.numbers(self._folder):
+            for table in self._file(number, names):
+                yield table
+                keys = table.column(self.key).combine_chunks()
+                unsettled = [parts.without(each, self.key, keys) for each in unsettled]
+        yield from unsettled
+
+    def _file(self, number: int, names: Sequence[str]) -> Iterator[pa.Table]:
+        path = parts.path_of(self._folder, number)
+        have = set(parts.schema_of(path).names) if path.exists() else set()
+        for table in parts.tables(path, [name for name in names if name in have]):
+            yield parts.without(table, self.key, self._fresh_set)
 
     def _places(self, keys: pa.ChunkedArray) -> pa.Array:
         known, places = self._known

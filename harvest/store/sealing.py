@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from harvest.store.journal import PART, RUN, SEQ, Journal
 from harvest.store.settling import ERRORS
 
 _PLACE = (PART, SEQ, RUN)
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Sealing:
@@ -44,6 +46,7 @@ class Sealing:
         self._places = self._read_places()
         self._keys = self._places.column(self._key).combine_chunks()
         self._last = self._last_of_each()
+        self._seals: dict[str, str] = {}
 
     def run(self) -> None:
         """Write the files, then tell the journal."""
@@ -55,7 +58,8 @@ class Sealing:
             self._write(number)
         if ERRORS in touched or self._errors_moved():
             self._write(ERRORS)
-        self._journal.settle(self._rows(), self._through, parts=parts.numbers(self._folder))
+        seals = self._journal.noted("seals", {}) | self._seals
+        self._journal.settle(self._rows(), self._through, seals=seals)
 
     def _read_places(self) -> pa.Table:
         columns = [self._key, *_PLACE, *(self._prefix + name for name in ("status_code", "error", "fetched_at"))]
@@ -63,32 +67,48 @@ class Sealing:
         empty = pa.schema([(self._key, pa.large_string()), *((name, pa.int64()) for name in _PLACE)])
         return pa.concat_tables(found) if found else empty.empty_table()
 
-    def _last_of_each(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Of rows with the same key only the last counts."""
+    def _last_of_each(self) -> Flags:
+        """Of rows with the same key only the last counts, and no failure where there is an answer already."""
         last = np.ones(len(self._keys), dtype=bool)
         if len(pc.unique(self._keys)) < len(self._keys):
             newest = {key: at for at, key in enumerate(self._keys.to_pylist())}
             last[:] = False
             last[list(newest.values())] = True
+        failed = np.flatnonzero(self._places.column(PART).to_numpy() == ERRORS)
+        settled = self._settled(self._keys.take(failed))
+        last[[at for at in failed.tolist() if self._keys[at].as_py() in settled]] = False
         return last
+
+    def _settled(self, keys: pa.Array) -> set[str]:
+        return {key for key, known in self._journal.find(keys.to_pylist()).items() if known.settled}
 
     def _fits(self, number: int) -> bool:
         have = parts.schema_of(parts.path_of(self._folder, number))
-        return bool(have.remove_metadata() == self._schema.remove_metadata())
+        return parts.about(have).get("shape") == parts.about(self._schema).get("shape")
 
     def _errors_moved(self) -> bool:
         path = parts.path_of(self._folder, ERRORS)
         if not path.exists() or not self._fits(ERRORS):
             return True
-        held = parts.tables(path, [self._key])
-        return any(pc.any(pc.is_in(table.column(0), value_set=self._keys)).as_py() for table in held)
+        for table in parts.tables(path, [self._key]):
+            held = table.column(0).combine_chunks()
+            if pc.any(pc.is_in(held, value_set=self._keys)).as_py() or self._settled(held):
+                return True
+        return False
 
     def _write(self, number: int) -> None:
-        parts.write(parts.path_of(self._folder, number), self._tables(number), self._schema, self._prefix)
+        """Write a file under a name of its own, by which it is seen whether the journal knows of it."""
+        seal = self._seals[str(number)] = token_hex(8)
+        schema = parts.sealed(self._schema, seal)
+        parts.write(parts.path_of(self._folder, number), self._tables(number), schema, self._prefix)
 
     def _tables(self, number: int) -> Iterator[pa.Table]:
         for old in parts.tables(parts.path_of(self._folder, number)):
-            yield shapes.fitted(parts.without(old, self._key, self._keys), self._schema)
+            kept = parts.without(old, self._key, self._keys)
+            if number == ERRORS:
+                settled = self._settled(kept.column(self._key).combine_chunks())
+                kept = parts.without(kept, self._key, pa.array(sorted(settled), pa.large_string()))
+            yield shapes.fitted(kept, self._schema)
         start = 0
         for batch in self._journal.batches(self._through):
             stop = start + len(batch)

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
+import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import orjson
 
 from harvest.calls import Call, Headers
+from harvest.heads import SECRET_HEADERS
 from harvest.masks import MASK, is_secret, mask, secrets_in
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.store.keys import fixed
+from harvest.templates import filler
+from harvest.wire import basic
 
 SHORTEST = 6
 """Characters from which on a secret is taken out of the middle of a text; shorter ones hit too much else."""
 
+_WORD = re.compile(r"[A-Za-z]{0,15}")
+"""What stands under a name that may be a secret's, but is more likely a plain word."""
+_PASSWORD = re.compile(r"://[^/:@\s]*:([^/@\s]+)[@/]")
 _COOKIE = re.compile(r"[^=;\s]+=([^;]*)")
+_PLACE = re.compile(r"([^&=]+)=\{([^{}:!]+)[^{}]*\}")
+_PARAMETER = re.compile(r"[\w-]+=\"?([^\",\s]{6,})")
 
 
 class Secrets:
@@ -37,8 +47,9 @@ class Secrets:
         self._base = base
         self._headers = options.secret_headers
         shared = {value for name, value in fixed(options.params).items() if is_secret(name)}
-        headers = [*base, *fixed(options.headers).items()]
+        headers = [*base, *((name.lower(), value) for name, value in fixed(options.headers).items())]
         shared.update(form for name, value in headers if name in self._headers for form in _forms(name, value))
+        shared.update(_of_auth(options.auth), _of_proxy(options.proxy))
         self._shared = frozenset(_spelled(shared))
 
     def of(self, call: Call, shown: str) -> Collection[str]:
@@ -48,11 +59,23 @@ class Secrets:
         """
         if call.headers is self._base and call.content is None and shown == call.url:
             return self._shared
-        found = secrets_in(call.url)
+        found = {each for each in secrets_in(call.url) if not _WORD.fullmatch(each)}
         for name, value in call.pairs:
             if name in self._headers:
                 found.update(_forms(name, value))
-        found.update(_of_body(call.content))
+        found.update(each for each in _of_body(call.content) if not _WORD.fullmatch(each))
+        return self._shared | _spelled(found)
+
+    def of_cells(self, cells: Iterable[Any]) -> Collection[str]:
+        """The secrets in the cells of a row of which no request can be made."""
+        found: set[str] = set()
+        for each in cells:
+            if isinstance(each, Mapping):
+                found.update(_of_json(each))
+                pairs = [(str(name).lower(), str(value)) for name, value in each.items()]
+                found.update(form for name, value in pairs if name in self._headers for form in _forms(name, value))
+            elif isinstance(each, str) and "://" in each:
+                found.update(secrets_in(each), _PASSWORD.findall(each))
         return self._shared | _spelled(found)
 
 
@@ -64,11 +87,27 @@ def _forms(name: str, value: str) -> Iterator[str]:
         return
     scheme, _, token = value.partition(" ")
     yield token
+    yield from _PARAMETER.findall(token)
     if scheme.lower() == "basic":
         try:
             yield base64.b64decode(token, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
             return
+
+
+def _of_auth(auth: Any) -> Iterator[str]:
+    """The texts that one of httpx's flows holds."""
+    for value in vars(auth).values() if hasattr(auth, "__dict__") else ():
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        if isinstance(text, str):
+            yield from _forms("authorization", text)
+
+
+def _of_proxy(proxy: str | None) -> Iterator[str]:
+    user, given, password = unquote(urlsplit(proxy or "").netloc.rpartition("@")[0]).partition(":")
+    if given:
+        yield password
+        yield from _forms("proxy-authorization", basic(user, password))
 
 
 def _of_body(content: bytes | str | None) -> Iterator[str]:
@@ -95,8 +134,17 @@ def _of_json(value: Any) -> Iterator[str]:
 
 
 def _spelled(secrets: Collection[str]) -> frozenset[str]:
-    """Secrets as they are, and percent-encoded as in a URL."""
-    return frozenset(form for secret in secrets if secret and secret != MASK for form in (secret, quote(secret, "")))
+    """Secrets as they are, and as URLs, JSON and HTML write them."""
+    spellings = (str, lambda text: quote(text, ""), quote_plus, _in_json, _in_plain_json, html.escape)
+    return frozenset(spell(secret) for secret in secrets if secret and secret != MASK for spell in spellings)
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _in_plain_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def hide(text: str, secrets: Collection[str]) -> str:
@@ -113,12 +161,23 @@ def cell(value: Any, secrets: Collection[str]) -> Any:
     """A cell of the caller's as it may be stored; the very same object if there is nothing to hide."""
     if isinstance(value, str):
         return mask(hide(value, secrets))
+    if isinstance(value, bytes):
+        return hide_bytes(value, secrets)
     if isinstance(value, Mapping):
-        return {
-            name: MASK if isinstance(inner, str) and is_secret(str(name)) else cell(inner, secrets)
-            for name, inner in value.items()
-        }
+        return {name: MASK if _hides(str(name), inner) else cell(inner, secrets) for name, inner in value.items()}
     return [cell(inner, secrets) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _hides(name: str, inner: Any) -> bool:
+    return isinstance(inner, str) and (is_secret(name) or name.lower() in SECRET_HEADERS)
+
+
+def hide_bytes(content: bytes, secrets: Collection[str]) -> bytes:
+    """The bytes without the secrets."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            content = content.replace(secret.encode(), MASK.encode())
+    return content
 
 
 def answer(outcome: Outcome, secrets: Collection[str]) -> None:
@@ -128,7 +187,31 @@ def answer(outcome: Outcome, secrets: Collection[str]) -> None:
     outcome.response_url = hide(outcome.response_url, secrets) if outcome.response_url else outcome.response_url
     if outcome.headers:
         outcome.headers = {name: hide(value, secrets) for name, value in outcome.headers.items()}
-    if outcome.content:
-        for secret in secrets:
-            if len(secret) >= SHORTEST:
-                outcome.content = outcome.content.replace(secret.encode(), MASK.encode())
+    outcome.content = hide_bytes(outcome.content, secrets) if outcome.content else outcome.content
+
+
+def columns(options: Options, url: str) -> frozenset[str]:
+    """The caller's columns that fill secret places: a secret header, a parameter or a field with a secret name."""
+    found = {options.headers} if isinstance(options.headers, str) else set()
+    for part, is_hidden in (
+        ("headers", options.secret_headers.__contains__),
+        ("params", is_secret),
+        ("json", is_secret),
+    ):
+        _walk(getattr(options, part), is_hidden, found)
+    for name, column in _PLACE.findall(url.partition("?")[2]):
+        if is_secret(name):
+            found.add(column)
+    return frozenset(found)
+
+
+def _walk(value: Any, is_hidden: Callable[[str], bool], found: set[str]) -> None:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if is_hidden(str(name).lower()):
+                found.update(filler(inner)[1])
+            else:
+                _walk(inner, is_hidden, found)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _walk(inner, is_hidden, found)

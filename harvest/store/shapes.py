@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,14 +14,14 @@ from harvest.masks import mask
 from harvest.selection import as_json, writable
 from harvest.templates import missing
 
-_TEXT = pa.large_string()
+_TEXT, _BINARY = pa.large_string(), pa.binary()
 _FEW = 1_000
 """Categories that are kept beside the data."""
 _FAILURES = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError)
 
 
 def columns(frame: pd.DataFrame) -> dict[str, pa.Array]:
-    """The columns of a frame as Arrow arrays. What no column of Parquet can hold becomes JSON text."""
+    """The columns of a frame as Arrow arrays. What not every reader of Parquet understands becomes JSON text."""
     return {str(name): _column(frame.iloc[:, at]) for at, name in enumerate(frame.columns)}
 
 
@@ -34,20 +34,33 @@ def _column(series: pd.Series[Any]) -> pa.Array:
         return typed([None if missing(cell) else str(cell) for cell in series])
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    if isinstance(array.type, pa.BaseExtensionType):  # a period, an interval: not for other readers
-        return typed([None if missing(cell) else str(cell) for cell in series])
     if pa.types.is_dictionary(array.type):  # whose values another batch may not share
         array = array.dictionary_decode()
-    return array.cast(_TEXT) if pa.types.is_string(array.type) else array
+    return _plain(array, series)
+
+
+def _plain(array: pa.Array, cells: Iterable[Any]) -> pa.Array:
+    """The array in a type that all readers know and that is not one of several for the same."""
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):  # a period, an interval
+        return pa.array([None if missing(cell) else str(cell) for cell in cells], _TEXT)
+    if pa.types.is_nested(kind) or pa.types.is_run_end_encoded(kind):
+        lists = array.to_pylist()
+        pairs = pa.types.is_map(kind)
+        return pa.array([None if cell is None else as_text(dict(cell) if pairs else cell) for cell in lists], _TEXT)
+    if _is_text(kind):
+        return array.cast(_TEXT)
+    return array.cast(_BINARY) if _is_binary(kind) and not pa.types.is_large_binary(kind) else array
 
 
 def typed(cells: Sequence[Any]) -> pa.Array:
     """Cells as an array of their common type, or of JSON text where they have none."""
     cells = [None if missing(each) else each for each in cells]
-    array = _alike(cells)
+    kinds = {type(each) for each in cells if each is not None}
+    array = _alike(cells) if len(kinds) <= 1 or kinds == {int, float} else None
     if array is None or pa.types.is_nested(array.type) or isinstance(array.type, pa.BaseExtensionType):
-        return pa.array([None if each is None else writable(as_json(each) or "") for each in cells], _TEXT)
-    return array.cast(_TEXT) if pa.types.is_string(array.type) else array
+        return pa.array([None if each is None else as_text(each) for each in cells], _TEXT)
+    return _plain(array, cells)
 
 
 def _alike(cells: Sequence[Any]) -> pa.Array | None:
@@ -57,24 +70,80 @@ def _alike(cells: Sequence[Any]) -> pa.Array | None:
         return None
 
 
-def unified(first: pa.Schema, second: pa.Schema) -> pa.Schema:
-    """The schema that holds the columns of both, in the order in which they came."""
+def as_text(value: Any) -> str:
+    """A value as JSON, or as the text that JSON makes of it."""
+    said = as_json(value.tolist() if hasattr(value, "tolist") else value) or ""
+    return writable(json.loads(said) if said.startswith('"') and not isinstance(value, str) else said)
+
+
+def beyond_float(table: pa.Table) -> set[str]:
+    """The columns with whole numbers that no float can tell from their neighbours."""
+    out = set()
+    for field in table.schema:
+        if field.type in (pa.int64(), pa.uint64()):
+            ends = pc.min_max(table.column(field.name)).as_py()
+            if ends["max"] is not None and max(ends["max"], -ends["min"]) > 2**53:
+                out.add(field.name)
+    return out
+
+
+def unified(first: pa.Schema, second: pa.Schema, exact: Collection[str] = ()) -> pa.Schema:
+    """The schema that holds the columns of both, in the order in which they came.
+
+    `exact` names columns whose whole numbers must not become floats.
+    """
     fields = {field.name: field.type for field in first}
     for field in second:
-        fields[field.name] = _common(fields[field.name], field.type) if field.name in fields else field.type
+        known = fields.get(field.name, field.type)
+        fields[field.name] = _common(known, field.type, field.name in exact)
     return pa.schema(list(fields.items()))
 
 
-def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def _common(one: pa.DataType, other: pa.DataType, exact: bool) -> pa.DataType:
     if one == other or pa.types.is_null(other):
         return one
     if pa.types.is_null(one):
         return other
-    schemas = [pa.schema([("", each)]) for each in (one, other)]
-    try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except (pa.ArrowTypeError, pa.ArrowInvalid):
-        return _TEXT
+    for is_kind in (
+        pa.types.is_signed_integer,
+        pa.types.is_unsigned_integer,
+        pa.types.is_floating,
+        _is_text,
+        _is_binary,
+    ):
+        if is_kind(one) and is_kind(other):
+            return max(one, other, key=lambda kind: kind.bit_width if pa.types.is_primitive(kind) else 0)
+    if pa.types.is_integer(one) and pa.types.is_integer(other):
+        return _TEXT if pa.uint64() in (one, other) else pa.int64()
+    if pa.types.is_decimal(one) and pa.types.is_decimal(other):
+        return _wider(one, other)
+    if _is_number(one) and _is_number(other):
+        return _TEXT if exact else pa.float64()
+    return _TEXT
+
+
+def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The decimal type that holds both, if there is one."""
+    scale = max(one.scale, other.scale)
+    digits = max(one.precision - one.scale, other.precision - other.scale) + scale
+    return pa.decimal128(digits, scale) if digits <= 38 else _TEXT
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -92,10 +161,11 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if column.type == kind:
         return column
-    try:
-        return pc.cast(column, kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.chunked_array([pa.array([as_json(each) for each in column.to_pylist()], kind)])
+    if kind == _TEXT and not _is_text(column.type):
+        return pa.chunked_array(
+            [pa.array([None if each is None else as_text(each) for each in column.to_pylist()], kind)]
+        )
+    return pc.cast(column, kind)
 
 
 Notes = dict[str, dict[str, Any]]
@@ -111,9 +181,16 @@ def notes(frame: pd.DataFrame, shape: pa.Schema | None = None) -> Notes:
     except _FAILURES:  # a dtype that Arrow does not know; its cells are stored as text
         return {}
     found = json.loads(schema.metadata[b"pandas"])["columns"]
-    types = {field.name: str(field.type) for field in (schema if shape is None else shape)}
-    known = {each["name"]: each | {"arrow": types[each["name"]]} for each in found if each["name"] in types}
-    return known | {name: {"arrow": types[name]} | each for name, each in _categories(whole).items() if name in types}
+    types = {field.name: field.type for field in (schema if shape is None else shape)}
+    fit = [name for name in schema.names if name in types and _is_same(schema.field(name).type, types[name])]
+    known = {each["name"]: each | {"arrow": str(types[each["name"]])} for each in found if each["name"] in fit}
+    few = _categories(whole)
+    return known | {name: {"arrow": str(types[name])} | note for name, note in few.items() if name in types}
+
+
+def _is_same(one: pa.DataType, other: pa.DataType) -> bool:
+    """Whether arrays of these types are the same to pandas."""
+    return one == other or (_is_text(one) and _is_text(other))
 
 
 def _categories(frame: pd.DataFrame) -> Notes:
@@ -130,7 +207,7 @@ def _categories(frame: pd.DataFrame) -> Notes:
 def categorical(frame: pd.DataFrame, found: Notes) -> pd.DataFrame:
     """The frame with its categorical columns as they were."""
     for name, note in found.items():
-        if name in frame.columns:
+        if name in frame.columns and frame[name].dropna().isin(note["categories"]).all():
             dtype = pd.CategoricalDtype(note["categories"], note["ordered"])
             frame = frame.assign(**{name: frame[name].astype(dtype)})
     return frame

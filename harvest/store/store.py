@@ -19,7 +19,7 @@ from harvest.outcomes import Outcome
 from harvest.policies import IDEMPOTENT_METHODS
 from harvest.recipes import invalid
 from harvest.selection import Selection, as_json
-from harvest.store import keys, parts, reading
+from harvest.store import keys, parts, reading, secrets
 from harvest.store.batches import Entry
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
@@ -77,7 +77,8 @@ class Store:
     def __enter__(self) -> Store:
         with translated(self.path):
             source, options = self._source, self._options
-            self._writer = Writer(self.path, options.prefix, self._selection.columns, source.framed)
+            secret = secrets.columns(options, source.recipe.url)
+            self._writer = Writer(self.path, options.prefix, self._selection.columns, source.framed, secret)
         words = json.dumps(dict(options.select or {}), sort_keys=True)
         self._anew = options.parse is not None or self._writer.selection not in (None, words)
         self._writer.selection = "a function" if options.parse is not None else words
@@ -168,7 +169,8 @@ class Store:
             if again:
                 out[outcome.row] = self._ask(call, key, known[key])
             else:
-                out[outcome.row] = self._selected_anew(outcome, call, key, known[key]) if self._anew else outcome
+                anew = self._anew or (self._whole and self._selection)
+                out[outcome.row] = self._selected_anew(outcome, call, key, known[key]) if anew else outcome
         return out
 
     def _is_wanted(self, outcome: Outcome, known: Known) -> bool:
@@ -270,11 +272,12 @@ class Store:
         own = {*frames.names(self._options.prefix), *self._selection.columns}
         caller = self._source.framed(items)
         caller = caller.loc[:, [name for name in caller.columns if name not in own]]
-        named = [keys.of_row(cells) for cells in caller.itertuples(index=False, name=None)]
+        rows = list(caller.itertuples(index=False, name=None))
+        named = [keys.of_row(cells) for cells in rows]
         known = self._writer.find(named)
-        for outcome, key, item in zip(outcomes, named, items, strict=True):
+        for outcome, key, item, cells in zip(outcomes, named, items, rows, strict=True):
             if key not in known:
-                known[key] = self._store(outcome, key, None, True, (), now, item)
+                known[key] = self._store(outcome, key, None, True, self._secrets.of_cells(cells), now, item)
 
     def _store(
         self, outcome: Outcome, key: str, known: Known | None, settled: bool, hidden: Any, now: float, item: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -40,6 +40,8 @@ class Writer:
         Names of the selected columns.
     framed : callable
         From the input's items to the caller's columns.
+    secret : collection of str
+        The caller's columns that hold nothing but secrets.
 
     Raises
     ------
@@ -48,9 +50,14 @@ class Writer:
     """
 
     def __init__(
-        self, path: str, prefix: str, selected: Sequence[str], framed: Callable[[Sequence[Any]], pd.DataFrame]
+        self,
+        path: str,
+        prefix: str,
+        selected: Sequence[str],
+        framed: Callable[[Sequence[Any]], pd.DataFrame],
+        secret: Collection[str] = (),
     ) -> None:
-        self._prefix, self._selected, self._framed = prefix, list(selected), framed
+        self._prefix, self._selected, self._framed, self._secret = prefix, list(selected), framed, secret
         self._pending: list[Entry] = []
         self._pending_bytes = 0
         self._since = 0.0
@@ -76,6 +83,7 @@ class Writer:
         self._part_rows: int = noted("part_rows", 0)
         self._part_bytes: int = noted("part_bytes", 0)
         self._notes: shapes.Notes = noted("notes", {})
+        self._exact: set[str] = set(noted("exact", []))
         schema = noted("schema", None)
         self._schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema))) if schema else pa.schema([])
         self._rows, self._bytes, self._last = self._journal.size()
@@ -144,6 +152,9 @@ class Writer:
 
     def _commit(self, entries: list[Entry]) -> None:
         caller = self._framed([each.item for each in entries])
+        own = {*frames.names(self._prefix), *self._selected, self._prefix + "key"}
+        caller = caller.loc[:, [name for name in caller.columns if name not in own]]
+        caller = batches.masked(caller, entries, self._secret)
         batch = batches.table(entries, caller, self._selected, self._prefix, self.run)
         batch = batch.replace_schema_metadata({parts.MARK: self._about(self._selected)})
         self._last = self._journal.add(batch, **self._shape(batch, caller), **self._state())
@@ -153,22 +164,25 @@ class Writer:
     def _shape(self, batch: pa.Table, caller: pd.DataFrame) -> dict[str, Any]:
         """What is to be noted of a batch that has other columns than those before."""
         shape = folder.as_part(batch.schema.remove_metadata())
-        whole = self._ordered(shapes.unified(self._schema, shape))
-        if whole == self._schema.remove_metadata():
+        exact = self._exact | shapes.beyond_float(batch.select(shape.names))
+        whole = self._ordered(shapes.unified(self._schema, shape, exact))
+        if whole == self._schema.remove_metadata() and exact == self._exact:
             return {}
+        self._exact = exact
         self._notes = shapes.notes(caller, shape) | self._notes
         self._schema = whole.with_metadata(self._metadata(whole))
-        return {"schema": bytes(self._schema.serialize()).hex(), "notes": self._notes}
+        return {"schema": bytes(self._schema.serialize()).hex(), "notes": self._notes, "exact": sorted(self._exact)}
 
     def _metadata(self, shape: pa.Schema) -> dict[bytes, bytes]:
         own = {self._prefix + name: column for name, column in frames.columns([]).items()}
         picked = {name: frames.selected(pa.chunked_array([], shape.field(name).type)) for name in self._picked(shape)}
         found = self._notes | shapes.notes(pd.DataFrame(own | picked))
-        return {b"pandas": shapes.pandas_metadata(found, shape), parts.MARK: self._about(list(picked))}
+        about = self._about(list(picked), shape=parts.shape_of(shape))
+        return {b"pandas": shapes.pandas_metadata(found, shape), parts.MARK: about}
 
-    def _about(self, selected: list[str]) -> bytes:
+    def _about(self, selected: list[str], **more: str) -> bytes:
         categories = {name: note for name, note in self._notes.items() if note.get("categories") is not None}
-        about = {"version": VERSION, "prefix": self._prefix, "selected": selected, "categories": categories}
+        about = {"version": VERSION, "prefix": self._prefix, "selected": selected, "categories": categories} | more
         return json.dumps(about).encode()
 
     def _ordered(self, shape: pa.Schema) -> pa.Schema:

@@ -6,6 +6,7 @@
     python -m tests.benchmarks --json all.json --picture all.png
     python -m tests.benchmarks --from all.json --picture all.png    # the same again, nothing is run
     python -m tests.benchmarks limits --picture limits.png          # the four scenes with a limit
+    python -m tests.benchmarks archive million --picture memory.png # the memory over a million rows
 
 What is measured. nginx serves one body from a port of its own. Each contender is given the same list of
 distinct URLs and the same number of requests in flight, and keeps the status and the body of every answer.
@@ -20,6 +21,13 @@ round; the table shows the median of the rounds, with the least and the most. Wi
 server's certificate. A run counts only if every status was 200, every body was the one served and the server
 counted as many requests: else the contender is refused, the table says why, and the exit code is 1. A program
 that keeps no bodies is held to their statuses and sizes.
+
+Three scenes write to the disk, into fresh folders in the machine's temporary one, which are removed after each run:
+`store` and `archive` end when everything is sealed, and the folder is read back after the clock has stopped; `again`
+fills the folder beforehand and is refused if it asks for a single row. Memory is what is resident: the process's own
+pages and those of files mapped into it, mostly libraries. The system's cache of files that were written is not among
+it. `peak` is what the system noted as the most (VmHWM); the curve has up to 200 points, for fetch_to the most of what
+was seen ten times a second.
 
 The `limits` are about quota, not speed. Each run gets a server of its own that refuses what comes too fast. harvest
 runs with its defaults and is told nothing, aiometer is told the rate, the others have five attempts a row. The

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from . import limited_contenders, ours, peers
+from . import archives, limited_contenders, ours, peers
 from .bookkeeping import measure_fake_engine, measure_scheduler
 from .imports import measure_import
 from .loops import batched
@@ -80,7 +80,10 @@ _fetch_httpx_aiohttp = partial(peers.fetch_httpx, package="httpx_aiohttp", clien
 _CONTENDERS = (
     _under_limits(_harvest("harvest", partial(clocked, ours.fetch_frame)), limited_contenders.fetch_frame),
     _harvest("harvest (httpx engine)", partial(clocked, partial(ours.fetch_frame, engine="httpx"))),
+    _harvest("harvest (store)", archives.measure_frame),
+    _harvest("harvest (second run)", archives.measure_again),
     _harvest("fetch_iter", ours.measure_stream),
+    _harvest("fetch_to", archives.measure_archive),
     _harvest("scheduler", measure_scheduler),
     _harvest("fake engine alone", measure_fake_engine),
     _harvest("import harvest", partial(measure_import, module="harvest")),

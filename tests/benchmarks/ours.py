@@ -9,13 +9,13 @@ from typing import Any
 
 from .readings import Answers, Reading, Refused, Work, memory
 
-SAMPLES = 40
+SAMPLES = 200
 """How often the memory is looked at in a stream."""
 
 
-def fetch_frame(work: Work, **options: Any) -> Answers:
-    """`fetch_frame` with default options, frame included."""
-    frame = import_module("harvest").fetch_frame(work.urls, **_options(work), **options)
+def fetch_frame(work: Work, **more: Any) -> Answers:
+    """`fetch_frame` with default options and perhaps some more, frame included."""
+    frame = import_module("harvest").fetch_frame(work.urls, **options(work) | more)
     return lambda: zip(frame["status_code"], frame["content" if work.binary else "text"], strict=True)
 
 
@@ -36,7 +36,7 @@ def _watch(harvest: Any, work: Work, start_mb: float) -> list[tuple[int, float]]
     """Count the good outcomes and their bytes; look at the memory now and then."""
     trace, step = [], -(-work.rows // SAMPLES)
     done = good = size = 0
-    for done, outcome in enumerate(harvest.fetch_iter(_generated(work), **_options(work)), 1):
+    for done, outcome in enumerate(harvest.fetch_iter(generated(work), **options(work)), 1):
         good += outcome.ok
         size += len(outcome.text or "")
         if done % step == 0 or done == work.rows:
@@ -46,10 +46,12 @@ def _watch(harvest: Any, work: Work, start_mb: float) -> list[tuple[int, float]]
     return trace
 
 
-def _generated(work: Work) -> Iterable[str]:
+def generated(work: Work) -> Iterable[str]:
+    """The addresses of all rows, made one by one."""
     return (work.url(row) for row in range(work.rows))
 
 
-def _options(work: Work) -> dict[str, Any]:
+def options(work: Work) -> dict[str, Any]:
+    """What every run is told."""
     secure: dict[str, Any] = {"verify": work.ca, "http2": work.http2} if work.ca else {}
     return {"concurrency": work.concurrency, "progress": False, **secure}

@@ -71,6 +71,11 @@ class Bar:
     goal: float | None
 
 
+def shown(rounds: Rounds) -> bool:
+    """Whether there is a panel for it."""
+    return any(panel.scene == rounds.scene.name for panel in PANELS)
+
+
 def draw(record: Record, path: Path) -> None:
     """Write the picture."""
     from matplotlib.figure import Figure

@@ -28,7 +28,7 @@ class Work:
 
     `url` gives the address of a row. `binary` says that bodies are wanted as bytes; `ca` is the file of the
     authority that signed the server's certificate, where there is one; `limit` what the server allows a second,
-    where it refuses more.
+    where it refuses more. `folder` is a place for files, which is removed after the scene.
     """
 
     url: Callable[[int], str]
@@ -38,6 +38,7 @@ class Work:
     binary: bool = False
     http2: bool = False
     ca: str = ""
+    folder: str = ""
     limit: float | None = None
 
     @cached_property
@@ -95,6 +96,10 @@ class Reading:
         """What the work itself took, at its peak."""
         return None if self.peak_mb is None or self.start_mb is None else self.peak_mb - self.start_mb
 
+    def most_between(self, first: float, last: float) -> float | None:
+        """The most megabytes above the start, from one share of the work to another."""
+        return max((mb for rows, mb in self.trace if first * self.rows <= rows <= last * self.rows), default=None)
+
     def grown(self, share: float) -> float | None:
         """Megabytes above the start when so much of the work was done."""
         return next((mb for rows, mb in self.trace if rows >= share * self.rows), None)
@@ -137,7 +142,11 @@ def _holds(body: Any, served: bytes) -> bool:
 
 
 def memory(key: str) -> float:
-    """Megabytes now (`VmRSS`) or at most (`VmHWM`); where there is no /proc, the most so far."""
+    """Megabytes now (`VmRSS`) or at most (`VmHWM`); where there is no /proc, the most so far.
+
+    Resident pages: the process's own, and those of files mapped into it, libraries above all. What the system keeps
+    of files that were read or written is not among them.
+    """
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -89,6 +89,7 @@ class Scene:
             body=self.body,
             binary=self.binary,
             http2=self.http2,
+            folder=folder,
             ca=str(Path(folder, AUTHORITY)) if self.scheme == "https" else "",
             limit=self.limit.quota.rate if self.limit else None,
         )

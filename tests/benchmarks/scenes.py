@@ -27,7 +27,7 @@ from .figures import (
 from .ideals import LATE, SOON, late, little, sliding, tail
 from .limits import LIMITS
 from .scene import HERE, Scene, Variant, here
-from .targets import as_fast_as, beyond, cheap, faster, grown, held, near_ideal
+from .targets import as_fast_as, beyond, cheap, done_within, faster, grown, held, keeps_up, level, near_ideal
 
 SMALL = b'{"id": 17, "place": "Lindau", "temp": 21.5, "unit": "celsius", "tags": ["lake", "south"], "fresh": true}'
 LARGE = b64encode(Random(7).randbytes(750_000))
@@ -163,6 +163,46 @@ _SCENES = (
             beside("20,000 rows"),
         ),
         targets=(grown(100), as_fast_as("20,000 rows", 0.9)),
+    ),
+    Scene(
+        name="store",
+        promise="small JSON bodies, no latency; into a frame, into a fresh store as well, into a fresh store alone",
+        contenders=("harvest (store)", "fetch_to", "harvest"),
+        body=SMALL,
+        concurrencies=(64, 256),
+        figures=(ROWS, RATE, CPU, AHEAD),
+        targets=(faster(("harvest",), 0.75), keeps_up("fetch_to", "harvest", 0.75)),
+    ),
+    Scene(
+        name="again",
+        promise="the frame once more out of its store, nothing sent",
+        contenders=("harvest (second run)", "harvest"),
+        body=SMALL,
+        rows=10_000,
+        concurrencies=(64,),
+        figures=(ROWS, WALL_MS, CPU, AHEAD),
+        targets=(done_within(1_000),),
+    ),
+    Scene(
+        name="archive",
+        promise="fetch_to over a generator, into a fresh folder; MB above `import harvest`",
+        contenders=("fetch_to",),
+        body=SMALL,
+        rows=1_000_000,
+        repeats=3,
+        concurrencies=(64,),
+        variants=(Variant(name="100,000 rows", rows=100_000),),
+        figures=(
+            ROWS,
+            RATE,
+            CPU,
+            grown_at(0.1, "MB at 10 %"),
+            grown_at(0.5, "at 50 %"),
+            grown_at(1.0, "at the end"),
+            MOST,
+            beside("100,000 rows"),
+        ),
+        targets=(grown(300), level(20), as_fast_as("100,000 rows", 0.9)),
     ),
     Scene(
         name="engines",

@@ -68,6 +68,13 @@ def near_ideal(bound: float | Mapping[int, float], ideal: str) -> Target:
     return Target(words=f"of {ideal}", series=lambda rounds: rounds.of_ideal(rounds.hero), bound=bound, show="{:.0%}")
 
 
+def keeps_up(name: str, than: str, bound: float) -> Target:
+    """So many times as fast, for one who is not the first."""
+    return Target(
+        words=f"× {than}: {name}", series=lambda rounds: rounds.ratios(name, than), bound=bound, names=(name, than)
+    )
+
+
 def as_fast_as(variant: str, bound: float) -> Target:
     """So many times its own rate in another variant."""
     return Target(
@@ -91,6 +98,30 @@ def grown(bound: float) -> Target:
     """At most so many megabytes above the import."""
     return Target(
         words="above import, at the peak", series=_above_start, bound=bound, show="{:.0f}", unit=" MB", most=True
+    )
+
+
+def level(bound: float) -> Target:
+    """At most so many megabytes more at the peak of the second half than from a tenth of the rows to the half."""
+    return Target(
+        words="more in the second half of the rows than before, at the peak",
+        series=_risen,
+        bound=bound,
+        show="{:.0f}",
+        unit=" MB",
+        most=True,
+    )
+
+
+def done_within(bound: float) -> Target:
+    """At most so many milliseconds for all rows."""
+    return Target(
+        words="for all rows",
+        series=lambda rounds: [1000 * reading.seconds for reading in rounds.readings(rounds.hero)],
+        bound=bound,
+        show="{:,.0f}",
+        unit=" ms",
+        most=True,
     )
 
 
@@ -162,3 +193,8 @@ def _tallies(rounds: Rounds) -> list[Tally]:
 def _above_start(rounds: Rounds) -> list[float]:
     known = (reading.above_start_mb for reading in rounds.readings(rounds.hero))
     return [mb for mb in known if mb is not None]
+
+
+def _risen(rounds: Rounds) -> list[float]:
+    halves = ((each.most_between(0.1, 0.5), each.most_between(0.5, 1)) for each in rounds.readings(rounds.hero))
+    return [later - sooner for sooner, later in halves if sooner is not None and later is not None]

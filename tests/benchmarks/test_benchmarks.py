@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
@@ -13,18 +14,20 @@ from statistics import median
 
 import pytest
 
+from . import archives
 from .__main__ import main
 from .bookkeeping import measure_fake_engine, measure_scheduler
 from .contenders import CONTENDERS, Contender
 from .ideals import LATE, SOON, late, makespan, sliding, tail
 from .imports import measure_import
 from .missing import Missing
+from .pictures import draw
 from .readings import Answer, Answers, Reading, Refused, Work, check, clocked
 from .record import Record
 from .rounds import Column, Rounds
 from .runs import prepare
 from .scenes import HOSTS, RUST, SCENES
-from .server import find
+from .server import find, serving
 from .table import table
 from .targets import Target, faster
 
@@ -194,6 +197,25 @@ def test_growth_is_told_where_it_was_watched() -> None:
     assert reading(1).grown(0.5) is None
 
 
+def test_the_peaks_of_two_halves_are_compared() -> None:
+    """A peak while a part is sealed counts on both sides; what came before the first tenth does not."""
+    trace = ((50, 200.0), (100, 90.0), (300, 120.0), (500, 80.0), (700, 125.0), (1_000, 85.0))
+    watched = Column(CONTENDERS["fetch_to"], 1_000, readings=[replace(reading(1, above_start=301), trace=trace)] * 2)
+    text = table(rounds(watched, scene="archive"))
+    assert "more in the second half of the rows than before, at the peak: 5 MB (5–5), reached" in text
+    assert "target: ≤ 300 MB above import, at the peak: 301 MB (301–301), missed" in text
+
+
+def test_a_store_is_held_against_the_run_without_it() -> None:
+    """Into a frame and into a folder alone, each within its round."""
+    played = rounds(
+        column("harvest (store)", 80, 40), column("fetch_to", 70, 35), column("harvest", 100, 50), scene="store"
+    )
+    text = table(played)
+    assert "target: ≥ 0.75 × harvest: 0.80 (0.80–0.80), reached" in text
+    assert "target: ≥ 0.75 × harvest: fetch_to: 0.70 (0.70–0.70), missed" in text
+
+
 # -- targets
 
 
@@ -234,6 +256,47 @@ def test_every_scene_is_made_of_known_parts() -> None:
         assert set(scene.contenders) <= set(CONTENDERS)
         assert {each for target in scene.targets for each in target.names} <= set(scene.contenders)
     assert set(RUST) < set(SCENES["json"].contenders)
+
+
+# -- what a store does
+
+
+@pytest.fixture
+def served() -> Iterator[Work]:
+    """A few rows of a real server, with a folder for files."""
+    if why := missing_server():
+        pytest.skip(why)
+    scene = SCENES["archive"]
+    with serving(scene, find(), None) as server:
+        yield scene.work(port=server.port, folder=server.folder, rows=40, concurrency=4)
+
+
+@pytest.mark.parametrize("measure", [archives.measure_frame, archives.measure_archive, archives.measure_again])
+def test_a_store_is_measured_in_a_folder_that_goes_away(measure: Callable[[Work], Reading], served: Work) -> None:
+    """All rows count, and nothing stays in the folder of the scene."""
+    before = set(Path(served.folder).iterdir())
+    assert measure(served).rows == 40
+    assert set(Path(served.folder).iterdir()) == before
+
+
+def test_the_memory_of_an_archive_is_watched_to_the_end(served: Work) -> None:
+    """The last sample is taken when all rows are in the parts."""
+    rows = [rows for rows, _ in archives.measure_archive(served).trace]
+    assert rows == sorted(rows)
+    assert rows[-1] == 40
+
+
+def test_a_second_run_that_asks_again_is_refused(served: Work, tmp_path: Path) -> None:
+    """Its time would not be that of the store."""
+    with pytest.raises(Refused, match="0 of 40 rows came from the store"):
+        archives.recall(served, str(tmp_path))
+
+
+def test_a_folder_that_lacks_rows_is_refused(served: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is read back and counted."""
+    monkeypatch.setattr(archives, "generated", lambda work: [work.url(0)])
+    with pytest.raises(Refused, match="1 answers to 40 requests"):
+        archives.measure_archive(served)
 
 
 # -- what needs no server
@@ -285,6 +348,27 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
     Record("a machine", [played, replace(played, concurrency=256)]).write(tmp_path / "record.json")
     assert main(["--from", str(tmp_path / "record.json"), "--picture", str(tmp_path / "picture.png")]) == 0
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("scenes", "pictures"),
+    [
+        (["archive"], ["picture.png"]),
+        (["import", "archive", "million"], ["picture.png"]),
+        (["json", "archive"], ["picture.png", "picture-memory.png"]),
+    ],
+)
+def test_memory_has_a_picture_of_its_own(scenes: list[str], pictures: list[str], tmp_path: Path) -> None:
+    """At the path that was asked for, or beside the picture of the speed; a scene without a panel makes none."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install -e '.[bench]')")
+    seen = replace(reading(300), trace=((100, 40.0), (1_000, 70.0)))
+    played = [
+        rounds(Column(CONTENDERS[SCENES[name].contenders[0]], 1_000, readings=[seen, seen]), scene=name)
+        for name in scenes
+    ]
+    draw(Record("a machine", played), tmp_path / "picture.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(pictures)
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
 # -- the command line

@@ -88,5 +88,6 @@ class Call:
 
 def fingerprint(url: str, method: str = "GET", headers: Iterable[tuple[str, str]] = (), content: bytes = b"") -> str:
     """Of the parts of a request; see `Call.fingerprint`."""
-    head = "\n".join([f"{method} {url}", *(f"{name}: {value}" for name, value in headers), "", ""])
-    return blake2b(head.encode("utf-8", "surrogatepass") + content, digest_size=16).hexdigest()
+    lines = "".join([f"{name}: {value}\n" for name, value in headers]) if headers else ""
+    head = f"{method} {url}\n{lines}\n".encode("utf-8", "surrogatepass")
+    return blake2b(head + content if content else head, digest_size=16).hexdigest()

@@ -26,7 +26,7 @@ def translated(path: str | PathLike[str]) -> Iterator[None]:
 def _what(error: Exception) -> str:
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, parts.Damaged):
-        return f"cannot be read ({said}); remove that file and fetch into the store once more, which asks for its rows"
+        return f"cannot be read ({said}); remove that file, then fetch into it once more, which asks for its rows"
     damaged = isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said)
     if damaged or isinstance(error, json.JSONDecodeError):
         return f"has a damaged journal ({said}); fetch into it once more, which rebuilds it from the parts"

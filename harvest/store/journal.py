@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ CREATE TABLE requests (key TEXT PRIMARY KEY, part INTEGER, seq INTEGER, run INTE
 CREATE TABLE runs (first TEXT PRIMARY KEY, base INTEGER) WITHOUT ROWID;
 """
 _PATIENCE = 60  # seconds to wait for the other connections of this process
+_PAGE = 16_384  # bytes; a batch has some tens of kilobytes
 _AT_ONCE = 256  # keys of one query
-_PACKED = pa.ipc.IpcWriteOptions(compression="lz4")  # what is not written need not be freed either
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)  # what is not written need not be freed either
 
 
 class Journal:
@@ -74,8 +76,7 @@ class Journal:
         """Give back to the disk what sealed batches took, and fold the log into the file, unless a reader is at it."""
         self._db.execute("PRAGMA busy_timeout = 0")
         try:
-            self._db.execute("PRAGMA incremental_vacuum").fetchall()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._db.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._db.execute(f"PRAGMA busy_timeout = {1000 * _PATIENCE}")
 
@@ -165,7 +166,11 @@ class Journal:
             self._add(rows)
 
     def _add(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        self._db.executemany("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        several = iter(rows)
+        while some := list(islice(several, _AT_ONCE)):  # many a statement, for each one lets go of the GIL
+            marks = ",".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some))
+            query = f"INSERT OR REPLACE INTO requests VALUES {marks}"  # noqa: S608
+            self._db.execute(query, list(chain.from_iterable(some)))
 
     def is_sound(self) -> bool:
         """Whether SQLite finds nothing wrong, and all that is noted can be read."""
@@ -177,11 +182,12 @@ class Journal:
 
 
 def _unpacked(data: pa.Buffer, columns: Sequence[str] | None) -> pa.Table:
+    options = pa.ipc.IpcReadOptions(use_threads=False)
     if columns is None:
-        return pa.ipc.open_stream(data).read_all()
+        return pa.ipc.open_stream(data, options=options).read_all()
     schema = pa.ipc.open_stream(data).schema
-    wanted = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
-    return pa.ipc.open_stream(data, options=wanted).read_all().select(columns)
+    options.included_fields = [schema.get_field_index(name) for name in columns]
+    return pa.ipc.open_stream(data, options=options).read_all().select(columns)
 
 
 class transaction:  # noqa: N801  (used as a word of the language)
@@ -206,6 +212,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """A connection for writing."""
     db = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE, check_same_thread=False)
     try:
+        db.execute(f"PRAGMA page_size = {_PAGE}")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL").fetchone()
         db.execute("PRAGMA synchronous = NORMAL")

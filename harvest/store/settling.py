@@ -22,6 +22,7 @@ _UNANSWERED = frozenset(
 _CUT_OFF = frozenset({ErrorKind.TIMEOUT, ErrorKind.PROTOCOL})
 _REFUSED = frozenset({401, 407, 429, 503})
 """Statuses that say nothing of the thing that was asked for: the asker is unknown, or too early."""
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", "transfer-encoding"})
 
 ERRORS = 0
 """The number of the file that holds what is not settled."""
@@ -76,3 +77,12 @@ def is_settled(outcome: Outcome, retry: Retry, repeatable: bool) -> bool:
             return False
         return outcome.status_code not in retry.statuses or not repeatable
     return True
+
+
+def confirmed(old: Outcome, new: Outcome) -> Outcome:
+    """A stored answer, as fresh as the 304 that confirms it (RFC 9111 §4.3.4)."""
+    headers = {name: value for name, value in (new.headers or {}).items() if name not in _OF_THE_BODY}
+    old.headers = (old.headers or {}) | headers
+    old.attempts, old.elapsed, old.waited, old.fetched_at = new.attempts, new.elapsed, new.waited, new.fetched_at
+    old.stored = False
+    return old

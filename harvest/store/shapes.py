@@ -76,6 +76,13 @@ def as_text(value: Any) -> str:
     return writable(json.loads(said) if said.startswith('"') and not isinstance(value, str) else said)
 
 
+def same_values(stored: tuple[Any, ...] | None, new: tuple[Any, ...] | None) -> bool:
+    """Whether selected values are those that were stored, perhaps as JSON text."""
+    if stored is None or new is None or len(stored) != len(new):
+        return stored is new
+    return all(one == other or one == as_json(other) for one, other in zip(stored, new, strict=True))
+
+
 def beyond_float(table: pa.Table) -> set[str]:
     """The columns with whole numbers that no float can tell from their neighbours."""
     out = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from time import monotonic, time
@@ -18,31 +18,24 @@ from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.policies import IDEMPOTENT_METHODS
 from harvest.recipes import invalid
-from harvest.selection import Selection, as_json
+from harvest.selection import Selection
 from harvest.store import keys, parts, reading, secrets
 from harvest.store.batches import Entry
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
 from harvest.store.secrets import Secrets
-from harvest.store.settling import ERRORS, Known, is_settled
+from harvest.store.settling import ERRORS, Known, confirmed, is_settled
+from harvest.store.shapes import same_values
 from harvest.store.writer import Writer
 
 _AHEAD, _AHEAD_OF_STREAM = 1_024, 64
 """Rows looked up at a time."""
 _SLOW = 0.1
 """Seconds that an input may take to bring the next rows before a commit is due."""
-_OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", "transfer-encoding"})
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A request under way: what its answer will be stored under."""
-
-    call: Call
-    key: str
-    known: Known | None
-    repeatable: bool
-    validated: bool = False
+_Asked = tuple[Call, str, Known | None]
+"""A request under way: the call, what its answer will be stored under, and what the store has."""
 
 
 class Store:
@@ -66,6 +59,7 @@ class Store:
         self._keys = Keys(options, source.recipe.url, source.recipe.base)
         self._secrets = Secrets(options, source.recipe.base)
         self._asked: dict[int, _Asked] = {}
+        self._validated: set[int] = set()
         self._base: int | None = None
         self._whole = whole
         self._shelf = parts.Shelf()
@@ -120,7 +114,9 @@ class Store:
         stored: dict[int, Call | Outcome] = {row: self._thin(row, calls[row][1], known) for row, known in kept.items()}
         if kept and (self._whole or self._anew or callable(self._refetch)):
             stored = self._recalled({row: calls[row] for row in kept}, known)
-        self._validate([row for row in out if self._asked[row].validated], out)
+        if isinstance(self._refetch, timedelta):
+            old = [row for row in out if (have := known.get(calls[row][1])) is not None and have.settled]
+            self._validate([row for row in old if out[row].method == "GET"], out)
         return [(out.get(item.row) or stored[item.row]) if isinstance(item, Call) else item for item in items]
 
     def _key(self, call: Call) -> str:
@@ -142,12 +138,7 @@ class Store:
         return True
 
     def _ask(self, call: Call, key: str, known: Known | None) -> Call:
-        repeatable = call.method in IDEMPOTENT_METHODS or self._options.retry.unsafe or retries.has_key(call)
-        asked = _Asked(call, key, known, repeatable)
-        asked.validated = (
-            isinstance(self._refetch, timedelta) and known is not None and known.settled and call.method == "GET"
-        )
-        self._asked[call.row] = asked
+        self._asked[call.row] = (call, key, known)
         return call
 
     def _thin(self, row: int, key: str, known: Known) -> Outcome:
@@ -205,8 +196,8 @@ class Store:
             outcome.ok, outcome.error, outcome.error_detail = True, None, None
         outcome.values = None
         outcome = self._selection.apply(outcome)
-        if before[:2] != (outcome.error, outcome.error_detail) or not _same(before[2], outcome.values):
-            self._asked[call.row] = _Asked(call, key, known, True)
+        if before[:2] != (outcome.error, outcome.error_detail) or not same_values(before[2], outcome.values):
+            self._ask(call, key, known)
         return outcome
 
     def _validate(self, rows: Sequence[int], calls: dict[int, Call]) -> None:
@@ -214,31 +205,28 @@ class Store:
         if not rows:
             return
         with reading.reader(self.path, False, self._shelf) as reader:
-            found = reader.rows([self._asked[row].key for row in rows], ["headers"]).column(0).to_pylist()
+            found = reader.rows([self._asked[row][1] for row in rows], ["headers"]).column(0).to_pylist()
         for row, headers in zip(rows, found, strict=True):
             call, have = calls[row], dict(headers or ())
             tag, date = have.get("etag"), have.get("last-modified")
             condition = ("if-none-match", tag) if tag else ("if-modified-since", date) if date else None
             mine = {name for name, _ in call.pairs} & {"if-none-match", "if-modified-since", "range"}
-            self._asked[row].validated = condition is not None and not mine
             if condition is not None and condition[1] is not None and not mine:
                 call.headers = (*call.pairs, (condition[0], condition[1]))
+                self._validated.add(row)
 
     # -- what came
 
     def restored(self, outcomes: list[Outcome]) -> list[Outcome]:
         """The outcomes, a 304 replaced by the stored answer that it confirms (RFC 9111 §4.3.3)."""
-        same = {
-            each.row: self._asked[each.row].key
-            for each in outcomes
-            if each.status_code == 304 and each.row in self._asked and self._asked[each.row].validated
-        }
-        if not same:
+        unchanged = [each.row for each in outcomes if each.status_code == 304 and each.row in self._validated]
+        if not unchanged:
             return outcomes
+        same = {row: self._asked[row][1] for row in unchanged}
         with translated(self.path):
-            known = {asked.key: asked.known for asked in (self._asked[row] for row in same) if asked.known is not None}
+            known = {key: known for _, key, known in (self._asked[row] for row in unchanged) if known is not None}
             old = {each.row: each for each in self._outcomes(same, known)}
-        return [_confirmed(old[each.row], each) if each.row in old else each for each in outcomes]
+        return [confirmed(old[each.row], each) if each.row in old else each for each in outcomes]
 
     def put(self, outcomes: Iterable[Outcome]) -> None:
         """Take what came; it is on the disk within a second."""
@@ -259,12 +247,18 @@ class Store:
         asked = self._asked.pop(outcome.row, None)
         if asked is None:
             return outcome.stored or outcome.error is not ErrorKind.INVALID_REQUEST
-        outcome.key = asked.key if self._whole else None
-        settled = is_settled(outcome, self._options.retry, asked.repeatable)
-        if asked.known is not None and asked.known.settled and not settled:
+        call, key, known = asked
+        self._validated.discard(outcome.row)
+        if self._whole:
+            outcome.key = key
+        settled = outcome.ok or is_settled(outcome, self._options.retry, self._is_repeatable(call))
+        if known is not None and known.settled and not settled:
             return True  # the old answer is better than none
-        self._store(outcome, asked.key, asked.known, settled, self._secrets.of(asked.call, outcome.url), now)
+        self._store(outcome, key, known, settled, self._secrets.of(call, outcome.url), now)
         return True
+
+    def _is_repeatable(self, call: Call) -> bool:
+        return call.method in IDEMPOTENT_METHODS or self._options.retry.unsafe or retries.has_key(call)
 
     def _put_unmade(self, outcomes: Sequence[Outcome], now: float) -> None:
         """Rows of which no request could be made are kept, too, under what they hold."""
@@ -291,19 +285,3 @@ class Store:
         item = self._source.item(outcome.row) if item is None else item
         self._writer.put(Entry.of(outcome, item, key, part, seq, hidden), new, now)
         return new
-
-
-def _confirmed(old: Outcome, new: Outcome) -> Outcome:
-    """A stored answer, as fresh as the 304 that confirms it."""
-    headers = {name: value for name, value in (new.headers or {}).items() if name not in _OF_THE_BODY}
-    old.headers = (old.headers or {}) | headers
-    old.attempts, old.elapsed, old.waited, old.fetched_at = new.attempts, new.elapsed, new.waited, new.fetched_at
-    old.stored = False
-    return old
-
-
-def _same(old: tuple[Any, ...] | None, new: tuple[Any, ...] | None) -> bool:
-    """Whether values are those that were stored, perhaps as JSON text."""
-    if old is None or new is None or len(old) != len(new):
-        return old is new
-    return all(one == other or one == as_json(other) for one, other in zip(old, new, strict=True))

@@ -153,7 +153,8 @@ class Writer:
     def _commit(self, entries: list[Entry]) -> None:
         caller = self._framed([each.item for each in entries])
         own = {*frames.names(self._prefix), *self._selected, self._prefix + "key"}
-        caller = caller.loc[:, [name for name in caller.columns if name not in own]]
+        if not own.isdisjoint(caller.columns):
+            caller = caller.loc[:, [name for name in caller.columns if name not in own]]
         caller = batches.masked(caller, entries, self._secret)
         batch = batches.table(entries, caller, self._selected, self._prefix, self.run)
         batch = batch.replace_schema_metadata({parts.MARK: self._about(self._selected)})
@@ -257,8 +258,9 @@ class Writer:
             self._seal()
             self._sealed()
             self._turn_over(SMALL_ROWS, SMALL_BYTES)
-            self._journal.shrink()
         self._journal.note(**self._state())
+        if seal:
+            self._journal.shrink()
 
 
 def _known(found: Iterable[pa.Table], prefix: str) -> dict[str, Known]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from harvest import frames
 from harvest.errors import ErrorKind
-from harvest.outcomes import Outcome
+from harvest.outcomes import Outcome, Stub
 
 Rest = tuple[tuple[object, ...] | None, str | None]
 """Of a row, what is no result column: the selected values, and the key under which a store has the answer."""
@@ -67,8 +67,9 @@ class Assembly:
         if number in self._frozen:
             part, rest = self._frozen[number]
             (outcome,) = frames.outcomes(part.slice(at, 1), [row])
-            outcome.values, outcome.key = rest[at]
-            outcome.stored = outcome.key is not None
+            outcome.values, key = rest[at]
+            if key is not None:
+                return Stub(row, outcome.url, outcome.ok, outcome.status_code, outcome.error, key=key, stored=True)
             return outcome
         slots = self._open.get(number)
         return slots[at] if slots is not None else None
@@ -112,7 +113,7 @@ class Assembly:
         found = (slots or [None] * width)[:width]
         outcomes = [slot or interrupted(first + at) for at, slot in enumerate(found)]
         return frames.batch(outcomes, take=take), [
-            (each.values, each.key if each.stored else None) for each in outcomes
+            (each.values, each.key if isinstance(each, Stub) else None) for each in outcomes
         ]
 
 

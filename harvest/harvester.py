@@ -30,6 +30,8 @@ from harvest.sinks import BatchSink, FrameSink
 from harvest.store import Store, check_columns
 from harvest.wire import basic
 
+_AHEAD = 1_024
+"""Rows that `fetch_to` pulls before those that are under way are done."""
 _SHOWN = 10
 """Hosts of which a repr tells."""
 
@@ -136,7 +138,7 @@ class Harvester:
             chosen,
             selection,
             lambda: self._lease(chosen, None),
-            room=lambda: True,  # never held back, but the input is pulled only a little ahead
+            room=lambda: harvest.backlog < max(_AHEAD, 4 * chosen.concurrency),
             known=self._known,
             store=store,
         )
@@ -162,7 +164,8 @@ class Harvester:
             taken = []  # a result is refreshed
         frames.check_names(taken, chosen.prefix, selection.columns)
         if chosen.store is not None:
-            check_columns([*source.columns, *selection.columns], chosen.prefix)
+            own = [name for name in source.columns if taken or name not in new]
+            check_columns([*own, *selection.columns], chosen.prefix)
         return chosen, selection, source
 
     def _frame_run(self, data: Any, url: str | None, options: Any, *, blocking: bool) -> runs.FrameRun:

@@ -79,6 +79,11 @@ class Harvest:
         return self._scheduler.summary.requests > 0 or self._scheduler.summary.rows > 0
 
     @property
+    def backlog(self) -> int:
+        """Rows that were pulled and are not done."""
+        return self.handed - self._scheduler.summary.rows
+
+    @property
     def summary(self) -> Summary:
         """The counts so far."""
         summary = self._scheduler.summary
@@ -92,7 +97,7 @@ class Harvest:
         """What the harvest is doing at this moment; may be asked from any thread."""
         scheduler, now = self._scheduler, monotonic()
         done = scheduler.summary
-        rate = done.rows / max(1e-9, now - self._began)
+        rate = (done.rows - done.saved) / max(1e-9, now - self._began)
         waiting = scheduler.waiting(now)
         return Progress(
             self.source.total,

@@ -19,6 +19,11 @@ _USERINFO = re.compile(r"(://)[^/?#@\s]*@")
 _BROKEN_USERINFO = re.compile(r"(://).*@", re.DOTALL)
 _ESCAPED_USERINFO = re.compile(r"(%3A%2F%2F)(?:(?!%2F|%40)[^/?#&@\s])*%40", re.IGNORECASE)
 
+_WORD = re.compile(r"[A-Za-z]{0,15}")
+_WEAK = re.compile(r"[?&;]?(?:key|auth|sig|session(?:id)?|app_?id)=?", re.IGNORECASE)
+_TOKEN = re.compile(r"(?=.*\d).{12,}", re.DOTALL)
+_SURE = re.compile(r"secret|passw|pwd|credential", re.IGNORECASE)
+
 _concealed: set[str] = set()
 
 
@@ -71,10 +76,31 @@ def mask_user(text: str) -> str:
     return _BROKEN_USERINFO.sub(rf"\1{MASK}@", text)
 
 
+def is_secret_value(name: str, value: str) -> bool:
+    """Whether a value under this name is to be looked for elsewhere, too.
+
+    A plain word is not, unless the name leaves no doubt, nor a short value under a name such as `key`, which may
+    well be a key of another kind: it would tear holes into other texts.
+    """
+    return is_secret(name) and _tells(name, value)
+
+
+def _tells(name: str, value: str) -> bool:
+    if _WEAK.fullmatch(name):
+        return _TOKEN.fullmatch(value) is not None
+    return _WORD.fullmatch(value) is None or _SURE.search(name) is not None
+
+
 def secrets_in(url: str) -> set[str]:
-    """The values that `mask` would take out of the query of a URL, as they stand and decoded."""
-    found = {match[2] for match in _secret_query.finditer(url, _start(url))}
+    """The values in the query of a URL that are to be looked for elsewhere, too, as they stand and decoded."""
+    pairs = ((match[1], match[2]) for match in _secret_query.finditer(url, _start(url)))
+    found = {value for name, value in pairs if _tells(name, value)}
     return found | {unquote_plus(value) for value in found}
+
+
+def is_weak(name: str) -> bool:
+    """Whether a parameter of this name may as well be something else than a secret."""
+    return _WEAK.fullmatch(name) is not None
 
 
 def _start(text: str) -> int:

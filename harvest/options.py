@@ -185,7 +185,9 @@ def _store(path: Any) -> str | None:
         return None
     if not isinstance(path, str | PathLike) or not isinstance(fspath(path), str) or not fspath(path):
         raise UsageError('store= is no path; write the name of a folder, such as "data/stations"')
-    return fspath(path)
+    if "://" in fspath(path) or "\0" in fspath(path):
+        raise UsageError("store= is a URL or no path; name a folder on this machine")
+    return os.path.expanduser(fspath(path))
 
 
 def _check_refetch(refetch: Any, store: str | None) -> None:
@@ -194,7 +196,7 @@ def _check_refetch(refetch: Any, store: str | None) -> None:
     if store is None:
         raise UsageError("refetch= means nothing without store=; name the store, too")
     if refetch not in ("errors", "all") and not isinstance(refetch, timedelta) and not callable(refetch):
-        raise UsageError('refetch= is of the wrong type; pass "errors", "all", a timedelta or a function of an Outcome')
+        raise UsageError('refetch= makes no sense; pass "errors", "all", a timedelta or a function of an Outcome')
 
 
 def _check_auth(auth: Any) -> None:

@@ -92,6 +92,11 @@ class Outcome:
 
 
 @dataclass(slots=True)
+class Stub(Outcome):
+    """An outcome whose body is still in the store, under its `key`."""
+
+
+@dataclass(slots=True)
 class Summary:
     """The counts of a run; they grow while it runs.
 

@@ -47,7 +47,7 @@ class Progress:
     in_flight : int
         Requests under way.
     rate : float
-        Rows per second since the start.
+        Rows per second since the start, without those of the store.
     waiting : Wait or None
         The host that is left alone longest, for how many seconds more, and why.
     stored : int
@@ -99,7 +99,7 @@ class Bar:
 
     def _draw(self, progress: Progress) -> None:
         self._bar.set_postfix_str(progress.notes, refresh=False)
-        self._bar.n = progress.done
+        self._bar.n, self._bar.initial = progress.done, progress.stored  # what was stored tells nothing of the rate
         with self._bar.get_lock():  # refresh() itself would keep the lock if it failed
             self._try(lambda: self._bar.refresh(nolock=True))
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harvest import awaiting, runner
 from harvest.channel import Channel
-from harvest.errors import Interrupted, StoreError
+from harvest.errors import HarvestError, Interrupted
 from harvest.harvests import Harvest
 from harvest.memory import Origin, remember
 from harvest.outcomes import Summary
@@ -45,7 +45,7 @@ class FrameRun:
     def _partial(self) -> pd.DataFrame:
         try:
             frame = self._sink.frame(self._harvest)
-        except StoreError:  # which the worker raises, too; what came in this run is in memory
+        except HarvestError:  # of the store, which the worker raises, too; what came in this run is in memory
             frame = self._sink.frame(self._harvest, stored=False)
         return self._done(frame) if self._harvest.asked else frame  # a mistake must not replace the last frame
 

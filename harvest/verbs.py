@@ -126,6 +126,8 @@ def fetch_frame(data: Any, url: str | None = None, **options: Unpack[FetchOption
     ------
     UsageError
         The call cannot be carried out as written; nothing was sent.
+    StoreError
+        With `store`: the disk is full, say. What was committed is kept, and `last` has what came.
     Interrupted
         Ctrl-C or the notebook's stop button; its `frame` holds what came.
 

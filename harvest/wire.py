@@ -77,7 +77,12 @@ def _query(url: str, params: Any) -> str:
         return urls.add_query(url, params.lstrip("?"))
     if not isinstance(params, Mapping):
         raise Unsendable(f"params is of type {type(params).__name__}, not a mapping")
-    return urls.add_query(url, urlencode(list(_pairs(params)), quote_via=quote))
+    return urls.add_query(url, encoded(params))
+
+
+def encoded(params: Mapping[Any, Any]) -> str:
+    """Parameters as a query string."""
+    return urlencode(list(_pairs(params)), quote_via=quote)
 
 
 def _pairs(params: Mapping[Any, Any]) -> Iterable[tuple[str, str]]:

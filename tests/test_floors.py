@@ -52,6 +52,7 @@ FLOORS = [
     ["store.secrets", "store.journal", "store.parts"],
     ["store.batches", "store.sealing", "store.folder", "store.faults"],
     ["store.reading", "store.writer"],
+    ["store.recall"],
     ["store.store"],
     ["store"],
     ["harvests"],

@@ -191,7 +191,7 @@ def test_another_time() -> None:
 )
 def test_what_is_settled(kind: str, repeatable: bool, settled: bool) -> None:
     """What never reached the server is asked again; what broke off only where that does no harm."""
-    outcome = Outcome(0, error=ErrorKind(kind))
+    outcome = Outcome(0, error=ErrorKind(kind), attempts=1)
     assert settling.is_settled(outcome, Retry(), repeatable) is settled
 
 

@@ -55,15 +55,25 @@ class Entry(NamedTuple):
     hidden: Collection[str]
 
     @classmethod
-    def of(cls, outcome: Outcome, item: Any, key: str, part: int, seq: int, hidden: Collection[str] = ()) -> Entry:
+    def of(
+        cls,
+        outcome: Outcome,
+        item: Any,
+        key: str,
+        part: int,
+        seq: int,
+        hidden: Collection[str] = (),
+        values: tuple[object, ...] | None = None,
+    ) -> Entry:
         """An entry of an outcome, without the secrets that a server may have sent back."""
         if hidden:
             outcome = replace(outcome)
             secrets.answer(outcome, hidden)
-        return cls._make((*_answer(outcome), item, key, part, seq, hidden))
+            values = values and tuple(secrets.cell(each, hidden) for each in values)
+        return cls._make((*_answer(outcome), values, item, key, part, seq, hidden))
 
 
-_answer = attrgetter(*frames.COLUMNS, "values")
+_answer = attrgetter(*frames.COLUMNS)
 
 
 def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str], prefix: str, run: int) -> pa.Table:

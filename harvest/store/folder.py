@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from itertools import count
@@ -22,10 +23,15 @@ from harvest.store.settling import ERRORS
 
 log = logging.getLogger("harvest")
 
+_NEW = f"{NAME}.tmp"
+"""A journal that is being rebuilt."""
+_UNSOUND = (sqlite3.DatabaseError, pa.ArrowException, OSError, ValueError, TypeError)
+"""What the check of a damaged journal may raise."""
+
 
 def claim(path: str) -> tuple[Path, Lock]:
     """The folder, made if need be, and the right to write in it; raises `UsageError` where that cannot be."""
-    folder = Path(path)
+    folder = Path(path).absolute()
     try:
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"the store {path!r} is a file; name a folder")
@@ -35,7 +41,7 @@ def claim(path: str) -> tuple[Path, Lock]:
     except OSError as error:
         why = f"the store {path!r} cannot be written ({error.strerror or error})"
         raise UsageError(f"{why}; name another folder, or only read it") from None
-    for rest in folder.glob("_*.tmp"):  # of a seal that was cut short
+    for rest in folder.glob("_*.tmp*"):  # of a seal or a rebuilding that was cut short
         rest.unlink(missing_ok=True)
     return folder, lock
 
@@ -45,6 +51,10 @@ def _check_foreign(folder: Path) -> None:
     ours = any(name == NAME or name.startswith(("part-", "_errors")) for name in names)
     if not ours and (others := [name for name in names if not name.startswith(("_", "."))]):
         raise UsageError(f"the store {str(folder)!r} holds other things ({others[0]!r}, …); name an empty folder")
+    first = next(iter(sorted(folder.glob("part-*.parquet"))), None)
+    schema = _readable(first) if first is not None and NAME not in names else None
+    if schema is not None and not parts.about(schema):
+        raise UsageError(f"the store {str(folder)!r} holds Parquet files of another origin; name an empty folder")
     if not os.access(folder, os.W_OK):
         raise PermissionError(13, "Permission denied")
 
@@ -63,28 +73,30 @@ def open_journal(folder: Path) -> Journal:
 
 
 def _sound(folder: Path) -> Journal | None:
+    """The journal, unless it is damaged; what the disk complains of is raised."""
     try:
         journal = Journal(folder, writing=True)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):  # the disk, not the file
+    except (sqlite3.DatabaseError, ValueError) as error:
+        if isinstance(error, UsageError) or _is_of_the_disk(error):
             raise
         return None
     try:
         if journal.is_sound():
             return journal
-    except sqlite3.DatabaseError:
-        log.debug("the journal of %s cannot be checked", folder)
+    except _UNSOUND as error:
+        log.debug("the journal of %s is damaged: %s", folder, error)
     journal.close()
     return None
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "no such" not in str(error)
 
 
 def _rebuilt(folder: Path) -> Journal:
     """A new journal from the parts and from what can be read of the old one."""
     saved = list(_salvaged(folder))
-    _put_aside(folder / NAME)
-    for rest in (folder / f"{NAME}-wal", folder / f"{NAME}-shm"):
-        rest.unlink(missing_ok=True)
-    journal = Journal(folder, writing=True)
+    journal = Journal(folder, writing=True, name=_NEW)
     places = count()
     schemas, exact = [], set()
     for number in (ERRORS, *parts.numbers(folder)):  # what is in a part counts
@@ -97,8 +109,22 @@ def _rebuilt(folder: Path) -> Journal:
         exact |= shapes.beyond_float(batch)
         journal.add(batch)
     journal.note(exact=sorted(exact), **_state(folder, schemas, saved, next(places)))
+    journal.shrink()
+    journal.close()
+    _remove(f"{_NEW}-wal", f"{_NEW}-shm", folder=folder)
+    parts.sync(folder / _NEW)
+    if (folder / NAME).exists():
+        shutil.copyfile(folder / NAME, _aside(folder / NAME))
+    _remove(f"{NAME}-wal", f"{NAME}-shm", folder=folder)
+    os.replace(folder / _NEW, folder / NAME)
+    parts.sync(folder)
     log.warning("the journal of the store %s was rebuilt from its parts; %d batches were saved", folder, len(saved))
-    return journal
+    return Journal(folder, writing=True)
+
+
+def _remove(*names: str, folder: Path) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _exact(path: Path, schema: pa.Schema) -> set[str]:
@@ -137,14 +163,25 @@ def _salvaged(folder: Path) -> Iterator[pa.Table]:
     """The batches that can still be read."""
     try:
         journal = Journal(folder, writing=False)
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, ValueError):
         return
     try:
-        yield from journal.batches()
-    except (sqlite3.DatabaseError, pa.ArrowInvalid, TypeError) as error:
-        log.debug("no more batches can be read: %s", error)
+        for number in journal.numbers():
+            yield from _batch(journal, number)
+    except sqlite3.DatabaseError as error:
+        log.debug("no more batches can be found: %s", error)
     finally:
         journal.close()
+
+
+def _batch(journal: Journal, number: int) -> list[pa.Table]:
+    try:
+        (batch,) = journal.batches(numbers=[number])
+        batch.validate(full=True)
+    except _UNSOUND as error:
+        log.debug("batch %d cannot be read: %s", number, error)
+        return []
+    return [batch]
 
 
 def _places(folder: Path, number: int, schema: pa.Schema, places: Iterator[int]) -> Iterator[tuple[Any, ...]]:
@@ -193,6 +230,7 @@ def _catch_up(folder: Path, journal: Journal) -> None:
         path = parts.path_of(folder, int(number))
         if noted.get(number) != seal and (schema := _readable(path)) is not None:
             rows = list(_places(folder, int(number), schema, places))
+            journal.forget(int(number))  # it may be an older copy, with fewer rows
             known = journal.find([row[0] for row in rows])
             kept = (row for row in rows if row[0] not in known or (int(number) and not known[row[0]].settled))
             journal.add_places(kept)
@@ -209,5 +247,9 @@ def _readable(path: Path) -> pa.Schema | None:
 def _put_aside(path: Path) -> None:
     """Under a name that no reader looks at."""
     if path.exists():
-        names = (path.with_name(f"_damaged-{number}-{path.name.lstrip('_')}") for number in count(1))
-        os.replace(path, next(name for name in names if not name.exists()))
+        os.replace(path, _aside(path))
+
+
+def _aside(path: Path) -> Path:
+    names = (path.with_name(f"_damaged-{number}-{path.name.lstrip('_')}") for number in count(1))
+    return next(name for name in names if not name.exists())

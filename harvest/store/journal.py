@@ -49,8 +49,8 @@ class Journal:
         Make the journal if there is none. Otherwise it is read as it was at the first query.
     """
 
-    def __init__(self, folder: Path, *, writing: bool) -> None:
-        self.path = folder / NAME
+    def __init__(self, folder: Path, *, writing: bool, name: str = NAME) -> None:
+        self.path = folder / name
         self._counting = False
         self._db = connect(self.path) if writing else _reading(self.path)
         try:
@@ -123,12 +123,17 @@ class Journal:
         row = self._db.execute("SELECT total(rows), total(bytes), ifnull(max(id), 0) FROM batches").fetchone()
         return int(row[0]), int(row[1]), int(row[2])
 
-    def batches(self, through: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The batches up to a number, or these columns of them, oldest first, one in memory at a time."""
-        numbers = self._db.execute("SELECT id FROM batches WHERE id <= ? ORDER BY id", (through or 2**62,)).fetchall()
-        for (number,) in numbers:
-            (data,) = self._db.execute("SELECT data FROM batches WHERE id = ?", (number,)).fetchone()
-            yield _unpacked(pa.py_buffer(data), columns)
+    def numbers(self, through: int = 2**62) -> list[int]:
+        """The numbers of the batches, up to one of them, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT id FROM batches WHERE id <= ? ORDER BY id", (through,))]
+
+    def batches(
+        self, through: int = 2**62, columns: Sequence[str] | None = None, numbers: Iterable[int] | None = None
+    ) -> Iterator[pa.Table]:
+        """The batches up to a number (or these), or these columns of them, oldest first, one in memory at a time."""
+        for number in self.numbers(through) if numbers is None else sorted(numbers):
+            if found := self._db.execute("SELECT data FROM batches WHERE id = ?", (number,)).fetchone():
+                yield _unpacked(pa.py_buffer(found[0]), columns)
 
     # -- requests
 
@@ -178,6 +183,9 @@ class Journal:
             json.loads(value)
         for batch in self.batches():
             batch.validate()
+        if schema := self.noted("schema", None):
+            pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema)))
+        self.find(["a key"])
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
 
 
@@ -231,5 +239,8 @@ def _reading(path: Path) -> sqlite3.Connection:
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         db.close()
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:  # which could not be read along
+            raise
         return sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
     return db

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import quote
 
+from harvest import urls
 from harvest.calls import Call, Headers, fingerprint
 from harvest.masks import MASK, is_secret
 from harvest.options import Options
-from harvest.templates import as_text, filler
+from harvest.templates import as_text, filler, missing
+from harvest.wire import encoded
 
 IDLE = frozenset(
     {"accept-encoding", "cache-control", "connection", "content-length", "date", "idempotency-key"}
@@ -40,7 +42,7 @@ class Keys:
 
     def __init__(self, options: Options, url: str, base: Headers) -> None:
         self._base = base
-        given = {name.lower(): text for name, text in fixed(options.headers).items()}
+        given = {name.lower(): text.strip() for name, text in fixed(options.headers).items()}
         secret = {(name, text) for name, text in given.items() if name in options.secret_headers}
         self._fixed = frozenset(base) | secret
         pairs = "|".join(re.escape(pair) for pair in _fixed_pairs(options.params, url))
@@ -56,9 +58,21 @@ class Keys:
         return fingerprint(url, call.method, counted, content.encode() if isinstance(content, str) else content)
 
 
-def of_row(cells: object) -> str:
+def of_row(row: object) -> str:
     """The key of a row of which no request can be made: it is named by what it holds."""
-    return blake2b(repr(cells).encode("utf-8", "replace"), digest_size=16, person=b"row").hexdigest()
+    said = json.dumps(row, default=_said, sort_keys=True, skipkeys=True)
+    return blake2b(said.encode("utf-8", "replace"), digest_size=16, person=b"row").hexdigest()
+
+
+def _said(value: object) -> object:
+    """What JSON cannot say, the same in any process."""
+    if missing(value):
+        return None
+    if isinstance(value, Call):
+        return [value.method, str(value.url)]
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    return str(value) if type(value).__str__ is not object.__str__ else type(value).__name__
 
 
 def another(key: str, number: int) -> str:
@@ -68,15 +82,20 @@ def another(key: str, number: int) -> str:
 
 def fixed(given: Mapping[str, Any] | str | None) -> dict[str, str]:
     """Of headers or parameters those that are the same for all rows."""
-    if not isinstance(given, Mapping):
-        return {}
-    filled = {str(name): filler(value) for name, value in given.items()}
-    return {name: as_text(fill({})) for name, (fill, names) in filled.items() if not names}
+    return {name: as_text(value) for name, value in _fixed(given).items()}
+
+
+def _fixed(given: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    filled = {str(name): filler(value) for name, value in given.items()} if isinstance(given, Mapping) else {}
+    return {name: fill({}) for name, (fill, names) in filled.items() if not names}
 
 
 def _fixed_pairs(params: Mapping[str, Any] | str | None, url: str) -> set[str]:
-    """The secret pairs in the query that no row changes, as they stand in it."""
-    pairs = {f"{quote(name)}={quote(value)}" for name, value in fixed(params).items() if is_secret(name)}
+    """The secret pairs in the query that no row changes, as they go over the wire."""
+    named = {name: value for name, value in _fixed(params).items() if is_secret(name)}
+    pairs = set(encoded(named).split("&")) if named else set()
     for text in (url.partition("?")[2], params if isinstance(params, str) else ""):
-        pairs.update(match[0].lstrip("?&") for match in _PAIR.finditer(text) if is_secret(match[1]))
+        for match in _PAIR.finditer(text):
+            if is_secret(match[1]):
+                pairs.add(urls.normalise(f"http://a/?{match[0].lstrip('?&')}")[0].partition("?")[2])
     return pairs

@@ -17,11 +17,18 @@ if sys.platform == "win32":
         os.lseek(file, 1 << 20, os.SEEK_SET)  # a byte beyond the number, which others want to read
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         os.lseek(file, 0, os.SEEK_SET)
+
+    def _release(file: int) -> None:
+        os.lseek(file, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _seize(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _release(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)  # a forked child may still hold the same file
 
 
 class Lock:
@@ -44,6 +51,7 @@ class Lock:
 
     def release(self) -> None:
         """Let others write."""
+        _release(self._file)
         os.close(self._file)
 
 

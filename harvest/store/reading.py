@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
@@ -30,8 +30,8 @@ class Reader:
     Parameters
     ----------
     folder : Path
-    fresh : bool
-        What was not sealed yet counts, too.
+    fresh : bool or collection of int
+        What was not sealed yet counts, too, or the batches of these numbers.
     shelf : parts.Shelf, optional
         Holds what was read lately.
 
@@ -41,19 +41,29 @@ class Reader:
         There is no store.
     """
 
-    def __init__(self, folder: Path, fresh: bool = True, shelf: parts.Shelf | None = None) -> None:
+    def __init__(self, folder: Path, fresh: bool | Collection[int] = True, shelf: parts.Shelf | None = None) -> None:
         self._folder = folder
         self._shelf = shelf or parts.Shelf()
         self._journal = Journal(folder, writing=False) if (folder / NAME).exists() else None
         if self._journal is not None and self._journal.is_new:
             self._journal.close()
             self._journal = None
-        self._fresh = list(self._journal.batches()) if self._journal and fresh else []
+        try:
+            self._look(fresh)
+        except BaseException:
+            self.close()
+            raise
+
+    def _look(self, fresh: bool | Collection[int]) -> None:
+        numbers = None if isinstance(fresh, bool) else fresh
+        self._fresh = list(self._journal.batches(numbers=numbers)) if self._journal and fresh else []
         self.schema = self._schema()
         about = parts.about(self.schema)
         self.prefix: str = about.get("prefix", "")
         self.selected: list[str] = about.get("selected", [])
         self.key = self.prefix + "key"
+        if self.key not in self.schema.names:
+            raise UsageError(f"{str(self._folder)!r} holds Parquet files, but none of harvest; check the path")
         newest = {key: at for at, key in enumerate(self._fresh_keys())}
         self._newest = pa.array(newest.values(), pa.int64())
         self._fresh_set = pa.array(newest, pa.large_string())
@@ -132,7 +142,9 @@ class Reader:
     ) -> pa.Table:
         """Result columns (without prefix) and selected ones of requests that are in the store, a row for each key."""
         names = [*(self.prefix + name for name in columns), *selected]
-        wanted = pa.schema([self.schema.field(name) for name in [self.key, *names]])
+        have = set(self.schema.names)
+        fields = [self.schema.field(name) if name in have else pa.field(name, pa.null()) for name in [self.key, *names]]
+        wanted = pa.schema(fields)
         held = pc.unique(pa.array(keys, pa.large_string()))
         found = [self._fresh_rows(held, wanted)] if self._fresh else []
         rest = held.filter(pc.invert(pc.is_in(held, value_set=self._fresh_set)))
@@ -159,10 +171,12 @@ class Reader:
 
 
 @contextmanager
-def reader(path: str | PathLike[str], fresh: bool = True, shelf: parts.Shelf | None = None) -> Iterator[Reader]:
+def reader(
+    path: str | PathLike[str], fresh: bool | Collection[int] = True, shelf: parts.Shelf | None = None
+) -> Iterator[Reader]:
     """A store at one moment; what the disk has to say about it becomes a `StoreError`."""
     with translated(path):
-        found = Reader(Path(path), fresh, shelf)
+        found = Reader(Path(path).expanduser().absolute(), fresh, shelf)
         try:
             yield found
         finally:
@@ -171,11 +185,14 @@ def reader(path: str | PathLike[str], fresh: bool = True, shelf: parts.Shelf | N
 
 def read(path: str | PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
     """See `harvest.read`."""
+    if isinstance(columns, str):
+        raise UsageError(f"columns={columns!r} is one name; write columns=[{columns!r}]")
+    columns = columns and list(dict.fromkeys(columns))
     with reader(path) as store:
         own = [store.prefix + name for name in frames.COLUMNS]
         names = [name for name in store.schema.names if name != store.key] if columns is None else list(columns)
         if lost := [name for name in names if name not in store.schema.names]:
-            raise UsageError(f"the store has no columns {lost}; it has {store.schema.names}")
+            raise UsageError(f"the store has no columns {lost}; choose among {store.schema.names}")
         table = store.table(names)
         caller = table.select([name for name in names if name not in (*own, *store.selected)])
         made = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
@@ -43,6 +44,8 @@ class Sealing:
         self._folder, self._journal, self._through, self._schema = folder, journal, through, schema
         self._prefix = prefix
         self._key = prefix + "key"
+        if self._key not in schema.names:
+            raise sqlite3.DatabaseError("malformed: no columns are noted")
         self._places = self._read_places()
         self._keys = self._places.column(self._key).combine_chunks()
         self._last = self._last_of_each()

@@ -15,7 +15,7 @@ import orjson
 
 from harvest.calls import Call, Headers
 from harvest.heads import SECRET_HEADERS
-from harvest.masks import MASK, is_secret, mask, secrets_in
+from harvest.masks import MASK, is_secret, is_secret_value, is_weak, mask, secrets_in
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.store.keys import fixed
@@ -25,8 +25,6 @@ from harvest.wire import basic
 SHORTEST = 6
 """Characters from which on a secret is taken out of the middle of a text; shorter ones hit too much else."""
 
-_WORD = re.compile(r"[A-Za-z]{0,15}")
-"""What stands under a name that may be a secret's, but is more likely a plain word."""
 _PASSWORD = re.compile(r"://[^/:@\s]*:([^/@\s]+)[@/]")
 _COOKIE = re.compile(r"[^=;\s]+=([^;]*)")
 _PLACE = re.compile(r"([^&=]+)=\{([^{}:!]+)[^{}]*\}")
@@ -50,6 +48,8 @@ class Secrets:
         headers = [*base, *((name.lower(), value) for name, value in fixed(options.headers).items())]
         shared.update(form for name, value in headers if name in self._headers for form in _forms(name, value))
         shared.update(_of_auth(options.auth), _of_proxy(options.proxy))
+        if isinstance(options.client, Mapping):
+            shared.update(_of_client(options.client, self._headers))
         self._shared = frozenset(_spelled(shared))
 
     def of(self, call: Call, shown: str) -> Collection[str]:
@@ -59,11 +59,11 @@ class Secrets:
         """
         if call.headers is self._base and call.content is None and shown == call.url:
             return self._shared
-        found = {each for each in secrets_in(call.url) if not _WORD.fullmatch(each)}
+        found = secrets_in(call.url)
         for name, value in call.pairs:
             if name in self._headers:
                 found.update(_forms(name, value))
-        found.update(each for each in _of_body(call.content) if not _WORD.fullmatch(each))
+        found.update(_of_body(call.content))
         return self._shared | _spelled(found)
 
     def of_cells(self, cells: Iterable[Any]) -> Collection[str]:
@@ -96,11 +96,24 @@ def _forms(name: str, value: str) -> Iterator[str]:
 
 
 def _of_auth(auth: Any) -> Iterator[str]:
-    """The texts that one of httpx's flows holds."""
+    """The texts that one of httpx's flows holds, or a user's password."""
+    if isinstance(auth, tuple):
+        yield str(auth[-1])
+        yield from _forms("authorization", basic(*map(str, auth)))
+        return
     for value in vars(auth).values() if hasattr(auth, "__dict__") else ():
         text = value.decode("latin-1") if isinstance(value, bytes) else value
         if isinstance(text, str):
             yield from _forms("authorization", text)
+
+
+def _of_client(settings: Mapping[str, Any], hidden: Collection[str]) -> Iterator[str]:
+    """The secrets among the settings of a client that is to be made."""
+    yield from _of_auth(settings.get("auth"))
+    for name, value in dict(settings.get("headers") or {}).items():
+        if str(name).lower() in hidden:
+            yield from _forms(str(name).lower(), str(value))
+    yield from map(str, dict(settings.get("cookies") or {}).values())
 
 
 def _of_proxy(proxy: str | None) -> Iterator[str]:
@@ -124,8 +137,8 @@ def _of_body(content: bytes | str | None) -> Iterator[str]:
 def _of_json(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if isinstance(inner, str) and is_secret(str(name)):
-                yield inner
+            if isinstance(inner, str | int | float) and is_secret_value(str(name), str(inner)):
+                yield str(inner)
             else:
                 yield from _of_json(inner)
     elif isinstance(value, list):
@@ -135,8 +148,16 @@ def _of_json(value: Any) -> Iterator[str]:
 
 def _spelled(secrets: Collection[str]) -> frozenset[str]:
     """Secrets as they are, and as URLs, JSON and HTML write them."""
-    spellings = (str, lambda text: quote(text, ""), quote_plus, _in_json, _in_plain_json, html.escape)
+    spellings = (str, _in_path, _in_query, _in_json, _in_plain_json, html.escape)
     return frozenset(spell(secret) for secret in secrets if secret and secret != MASK for spell in spellings)
+
+
+def _in_path(text: str) -> str:
+    return quote(text, "", errors="replace")
+
+
+def _in_query(text: str) -> str:
+    return quote_plus(text, errors="replace")
 
 
 def _in_json(text: str) -> str:
@@ -169,14 +190,15 @@ def cell(value: Any, secrets: Collection[str]) -> Any:
 
 
 def _hides(name: str, inner: Any) -> bool:
-    return isinstance(inner, str) and (is_secret(name) or name.lower() in SECRET_HEADERS)
+    said = isinstance(inner, str | int | float) and not isinstance(inner, bool)
+    return said and (is_secret(name) or name.lower() in SECRET_HEADERS)
 
 
 def hide_bytes(content: bytes, secrets: Collection[str]) -> bytes:
     """The bytes without the secrets."""
     for secret in secrets:
         if len(secret) >= SHORTEST:
-            content = content.replace(secret.encode(), MASK.encode())
+            content = content.replace(secret.encode("utf-8", "surrogatepass"), MASK.encode())
     return content
 
 
@@ -200,9 +222,13 @@ def columns(options: Options, url: str) -> frozenset[str]:
     ):
         _walk(getattr(options, part), is_hidden, found)
     for name, column in _PLACE.findall(url.partition("?")[2]):
-        if is_secret(name):
+        if _is_sure(name):
             found.add(column)
     return frozenset(found)
+
+
+def _is_sure(name: str) -> bool:
+    return is_secret(name) and not is_weak(name)
 
 
 def _walk(value: Any, is_hidden: Callable[[str], bool], found: set[str]) -> None:

@@ -71,7 +71,7 @@ def is_settled(outcome: Outcome, retry: Retry, repeatable: bool) -> bool:
     if outcome.error in _UNANSWERED:
         return False
     if outcome.error in _CUT_OFF:
-        return not repeatable
+        return not repeatable and outcome.attempts > 0
     if outcome.error is ErrorKind.HTTP:
         if outcome.status_code in _REFUSED:
             return False

@@ -179,7 +179,7 @@ Notes = dict[str, dict[str, Any]]
 """What pandas writes into a file of each column, by its name, so that it becomes the same dtype again."""
 
 
-def notes(frame: pd.DataFrame, shape: pa.Schema | None = None) -> Notes:
+def notes(frame: pd.DataFrame, shape: pa.Schema | None = None, hidden: Collection[str] = ()) -> Notes:
     """Pandas' notes on the columns of a frame, and with which type of Arrow each goes."""
     whole = frame.iloc[:0].copy(deep=False)
     whole.columns = pd.Index([str(name) for name in frame.columns])
@@ -191,7 +191,7 @@ def notes(frame: pd.DataFrame, shape: pa.Schema | None = None) -> Notes:
     types = {field.name: field.type for field in (schema if shape is None else shape)}
     fit = [name for name in schema.names if name in types and _is_same(schema.field(name).type, types[name])]
     known = {each["name"]: each | {"arrow": str(types[each["name"]])} for each in found if each["name"] in fit}
-    few = _categories(whole)
+    few = _categories(whole, hidden)
     return known | {name: {"arrow": str(types[name])} | note for name, note in few.items() if name in types}
 
 
@@ -200,13 +200,14 @@ def _is_same(one: pa.DataType, other: pa.DataType) -> bool:
     return one == other or (_is_text(one) and _is_text(other))
 
 
-def _categories(frame: pd.DataFrame) -> Notes:
+def _categories(frame: pd.DataFrame, hidden: Collection[str]) -> Notes:
     """The values of categorical columns, as far as they are few and need not be hidden."""
     out: Notes = {}
     for name, dtype in frame.dtypes.items():
         if isinstance(dtype, pd.CategoricalDtype):
             values = dtype.categories.tolist() if len(dtype.categories) <= _FEW else [None]
             plain = all(isinstance(each, int) or (isinstance(each, str) and mask(each) is each) for each in values)
+            plain = plain and not any(str(each) in hidden for each in values)
             out[str(name)] = {"categories": values if plain else None, "ordered": bool(dtype.ordered)}
     return out
 

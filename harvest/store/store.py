@@ -13,16 +13,17 @@ from typing import Any
 from harvest import frames, retries
 from harvest.calls import Call
 from harvest.errors import ErrorKind
-from harvest.inputs import Input
+from harvest.inputs import FrameInput, Input
 from harvest.options import Options
-from harvest.outcomes import Outcome
+from harvest.outcomes import Outcome, Stub
 from harvest.policies import IDEMPOTENT_METHODS
 from harvest.recipes import invalid
 from harvest.selection import Selection
-from harvest.store import keys, parts, reading, secrets
+from harvest.store import keys, secrets
 from harvest.store.batches import Entry
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
+from harvest.store.recall import Recall
 from harvest.store.secrets import Secrets
 from harvest.store.settling import ERRORS, Known, confirmed, is_settled
 from harvest.store.shapes import same_values
@@ -30,8 +31,10 @@ from harvest.store.writer import Writer
 
 _AHEAD, _AHEAD_OF_STREAM = 1_024, 64
 """Rows looked up at a time."""
-_SLOW = 0.1
-"""Seconds that an input may take to bring the next rows before a commit is due."""
+_SEVERAL = "in several ways"
+"""How the rows of a store were selected, if not all by the same `select`: each run then looks at each answer."""
+_SLOW, _SHORT = 0.1, 0.02
+"""Seconds after which rows are committed before an input is asked for more; that it may take to bring some."""
 
 
 _Asked = tuple[Call, str, Known | None]
@@ -62,21 +65,28 @@ class Store:
         self._validated: set[int] = set()
         self._base: int | None = None
         self._whole = whole
-        self._shelf = parts.Shelf()
-        self._anew = self._waited = False
+        self._anew = False
+        self._broken: Exception | None = None
         self.stopped = False
         """The run was stopped, so the end must not take long."""
         self._writer: Writer
+        self._recall: Recall
 
     def __enter__(self) -> Store:
         with translated(self.path):
             source, options = self._source, self._options
             secret = secrets.columns(options, source.recipe.url)
             self._writer = Writer(self.path, options.prefix, self._selection.columns, source.framed, secret)
-        words = json.dumps(dict(options.select or {}), sort_keys=True)
-        self._anew = options.parse is not None or self._writer.selection not in (None, words)
-        self._writer.selection = "a function" if options.parse is not None else words
+        self._anew = bool(self._selection) and not self._is_selected_alike()
+        self._recall = Recall(self.path, self._writer, self._selection.columns, self._whole)
         return self
+
+    def _is_selected_alike(self) -> bool:
+        """Whether all that is in the store was selected as this run selects; notes how it was from now on."""
+        words = json.dumps([dict(self._options.select or {}), self._options.parse is not None], sort_keys=True)
+        alike = self._writer.selection == words or self._writer.next == 0
+        self._writer.selection = words if alike else _SEVERAL
+        return alike and self._options.parse is None
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with translated(self.path):
@@ -86,21 +96,31 @@ class Store:
 
     def unasked(self, items: Iterable[Call | Outcome | None]) -> Iterator[Call | Outcome | None]:
         """The calls that must go out; what is in the store comes as its outcome."""
-        several = _AHEAD if self._source.total is not None else _AHEAD_OF_STREAM
         pulled = iter(items)
-        while some := self._pulled(pulled, several):
+        while some := self._pulled(pulled):
             with translated(self.path):
                 looked_up = self._looked_up(some)
             yield from looked_up
 
-    def _pulled(self, items: Iterator[Call | Outcome | None], several: int) -> list[Call | Outcome | None]:
-        """The next rows. What came is committed before, if the input has kept us waiting."""
-        if self._waited:
-            with translated(self.path):
-                self._writer.commit()
-        began = monotonic()
-        some = list(islice(items, several))
-        self._waited = monotonic() - began > _SLOW
+    def _pulled(self, items: Iterator[Call | Outcome | None]) -> list[Call | Outcome | None]:
+        """The next rows, as far as they are there; what has come is committed before an input can keep us waiting."""
+        if self._source.total is not None:
+            return list(islice(items, _AHEAD))
+        if self._broken is not None:
+            raise self._broken
+        with translated(self.path):
+            self._writer.tick(monotonic(), patience=_SLOW)
+        some: list[Call | Outcome | None] = []
+        until = monotonic() + _SHORT
+        try:
+            for item in islice(items, _AHEAD_OF_STREAM):
+                some.append(item)
+                if monotonic() > until:
+                    break
+        except Exception as error:  # of the caller's, raised when what came before is handed on
+            if not some:
+                raise
+            self._broken = error
         return some
 
     def _looked_up(self, items: Sequence[Call | Outcome | None]) -> list[Call | Outcome | None]:
@@ -112,8 +132,10 @@ class Store:
         kept = {row: known[key] for row, (_, key) in calls.items() if key in known and self._is_kept(known[key])}
         out = {row: self._ask(call, key, known.get(key)) for row, (call, key) in calls.items() if row not in kept}
         stored: dict[int, Call | Outcome] = {row: self._thin(row, calls[row][1], known) for row, known in kept.items()}
-        if kept and (self._whole or self._anew or callable(self._refetch)):
-            stored = self._recalled({row: calls[row] for row in kept}, known)
+        everything = self._whole or self._anew or callable(self._refetch)
+        misread = [row for row in kept if everything or (not self._selection and kept[row].error == ErrorKind.PARSE)]
+        if misread:
+            stored |= self._recalled({row: calls[row] for row in misread}, known)
         if isinstance(self._refetch, timedelta):
             old = [row for row in out if (have := known.get(calls[row][1])) is not None and have.settled]
             self._validate([row for row in old if out[row].method == "GET"], out)
@@ -141,15 +163,23 @@ class Store:
         self._asked[call.row] = (call, key, known)
         return call
 
+    def _values(self, outcome: Outcome) -> tuple[object, ...] | None:
+        """The selected values in the order of the store's columns, those of earlier runs included."""
+        others = self._recall.others.pop(outcome.row, {})
+        if self._writer.selected == self._selection.columns or (outcome.values is None and not others):
+            return outcome.values
+        values = others | dict(zip(self._selection.columns, outcome.values or (), strict=False))
+        return tuple(values.get(name) for name in self._writer.selected)
+
     def _thin(self, row: int, key: str, known: Known) -> Outcome:
         """An outcome without its body, which is only counted."""
         error = None if known.error is None else ErrorKind(known.error)
-        return Outcome(row, ok=error is None, status_code=known.status, error=error, key=key, stored=True)
+        return Stub(row, ok=error is None, status_code=known.status, error=error, key=key, stored=True)
 
     def _recalled(self, calls: dict[int, tuple[Call, str]], known: dict[str, Known]) -> dict[int, Call | Outcome]:
         """Stored answers in full; those that are to be asked again come as their calls."""
         out: dict[int, Call | Outcome] = {}
-        for outcome in self._outcomes({row: key for row, (_, key) in calls.items()}, known):
+        for outcome in self._recall.outcomes({row: key for row, (_, key) in calls.items()}, known):
             call, key = calls[outcome.row]
             try:
                 again = self._is_wanted(outcome, known[key])
@@ -160,6 +190,9 @@ class Store:
             if again:
                 out[outcome.row] = self._ask(call, key, known[key])
             else:
+                if not self._selection and outcome.error is ErrorKind.PARSE:  # of another select=
+                    outcome.ok, outcome.error, outcome.error_detail = True, None, None
+                    self._ask(call, key, known[key])
                 anew = self._anew or (self._whole and self._selection)
                 out[outcome.row] = self._selected_anew(outcome, call, key, known[key]) if anew else outcome
         return out
@@ -170,25 +203,6 @@ class Store:
             return False
         return bool(self._refetch(replace(outcome, headers=dict(outcome.headers or {}))))
 
-    def _outcomes(self, rows: dict[int, str], known: dict[str, Known]) -> list[Outcome]:
-        """Stored answers in full."""
-        fresh = {row: key for row, key in rows.items() if known[key].run == self._writer.run}
-        if fresh:
-            self._writer.commit()
-        old = {row: key for row, key in rows.items() if row not in fresh}
-        return [*self._read(fresh, fresh=True), *self._read(old, fresh=False)]
-
-    def _read(self, rows: dict[int, str], *, fresh: bool) -> list[Outcome]:
-        if not rows:
-            return []
-        with reading.reader(self.path, fresh, self._shelf) as reader:
-            selected = [name for name in self._selection.columns if name in reader.schema.names]
-            found = reading.outcomes(reader.rows(list(rows.values()), selected=selected), list(rows), len(selected))
-        if self._whole:
-            for outcome in found:
-                outcome.key = rows[outcome.row]
-        return found
-
     def _selected_anew(self, outcome: Outcome, call: Call, key: str, known: Known) -> Outcome:
         """Apply `select` and `parse` to a stored answer, and put it away again if that changes it."""
         before = outcome.error, outcome.error_detail, outcome.values
@@ -198,14 +212,15 @@ class Store:
         outcome = self._selection.apply(outcome)
         if before[:2] != (outcome.error, outcome.error_detail) or not same_values(before[2], outcome.values):
             self._ask(call, key, known)
+        else:
+            self._recall.others.pop(call.row, None)
         return outcome
 
     def _validate(self, rows: Sequence[int], calls: dict[int, Call]) -> None:
         """Ask only whether the answer changed, where the stored one has a validator (RFC 9110 §13.1)."""
         if not rows:
             return
-        with reading.reader(self.path, False, self._shelf) as reader:
-            found = reader.rows([self._asked[row][1] for row in rows], ["headers"]).column(0).to_pylist()
+        found = self._recall.headers([self._asked[row][1] for row in rows])
         for row, headers in zip(rows, found, strict=True):
             call, have = calls[row], dict(headers or ())
             tag, date = have.get("etag"), have.get("last-modified")
@@ -225,7 +240,7 @@ class Store:
         same = {row: self._asked[row][1] for row in unchanged}
         with translated(self.path):
             known = {key: known for _, key, known in (self._asked[row] for row in unchanged) if known is not None}
-            old = {each.row: each for each in self._outcomes(same, known)}
+            old = {each.row: each for each in self._recall.outcomes(same, known)}
         return [confirmed(old[each.row], each) if each.row in old else each for each in outcomes]
 
     def put(self, outcomes: Iterable[Outcome]) -> None:
@@ -248,6 +263,7 @@ class Store:
         if asked is None:
             return outcome.stored or outcome.error is not ErrorKind.INVALID_REQUEST
         call, key, known = asked
+        known = self._writer.latest(key) or known
         self._validated.discard(outcome.row)
         if self._whole:
             outcome.key = key
@@ -267,7 +283,10 @@ class Store:
         caller = self._source.framed(items)
         caller = caller.loc[:, [name for name in caller.columns if name not in own]]
         rows = list(caller.itertuples(index=False, name=None))
-        named = [keys.of_row(cells) for cells in rows]
+        own_words = (
+            rows if isinstance(self._source, FrameInput) else items
+        )  # a frame of some rows depends on all of them
+        named = [keys.of_row(row) for row in own_words]
         known = self._writer.find(named)
         for outcome, key, item, cells in zip(outcomes, named, items, rows, strict=True):
             if key not in known:
@@ -279,9 +298,12 @@ class Store:
         part = ERRORS if not settled else known.part if known is not None and known.settled else self._writer.part
         if self._base is None:
             self._base = self._writer.next
+        if not self._selection and self._writer.selection is not None:
+            self._writer.selection = _SEVERAL
         seq = known.seq if known is not None else self._base + outcome.row
         error = None if outcome.error is None else outcome.error.value
         new = Known(part, seq, self._writer.run, outcome.status_code, error, int(outcome.fetched_at or 0))
         item = self._source.item(outcome.row) if item is None else item
-        self._writer.put(Entry.of(outcome, item, key, part, seq, hidden), new, now)
+        entry = Entry.of(outcome, item, key, part, seq, hidden, self._values(outcome))
+        self._writer.put(entry, new, now)
         return new

@@ -61,6 +61,8 @@ class Writer:
         self._pending: list[Entry] = []
         self._pending_bytes = 0
         self._since = 0.0
+        self.batch_of: dict[str, int] | None = None
+        """The batches of the rows since the last seal, for a run that reads them."""
         self._sealing: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._merging: dict[str, Known] = {}
@@ -86,6 +88,8 @@ class Writer:
         self._exact: set[str] = set(noted("exact", []))
         schema = noted("schema", None)
         self._schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema))) if schema else pa.schema([])
+        before = parts.about(self._schema).get("selected", [])
+        self.selected: list[str] = list(dict.fromkeys([*before, *self._selected]))
         self._rows, self._bytes, self._last = self._journal.size()
         self._fresh = _known(self._journal.batches(), self._prefix)
         self._inode = os.stat(self._journal.path).st_ino
@@ -99,6 +103,10 @@ class Writer:
         """What is known of these requests."""
         found = {key: known for key in keys if (known := self._fresh.get(key) or self._merging.get(key))}
         return found | self._journal.find([key for key in keys if key not in found])
+
+    def latest(self, key: str) -> Known | None:
+        """What came for a request since the last seal."""
+        return self._fresh.get(key) or self._merging.get(key)
 
     def base(self, first: str) -> int:
         """The place of a run's first row, which has this key."""
@@ -128,10 +136,10 @@ class Writer:
         """The part that new rows belong to."""
         return self._part
 
-    def tick(self, now: float) -> None:
-        """Commit what is due, and seal what is enough."""
+    def tick(self, now: float, patience: float = COMMIT_SECONDS) -> None:
+        """Commit what is due, after so many seconds, and seal what is enough."""
         due = len(self._pending) >= COMMIT_ROWS or self._pending_bytes >= COMMIT_BYTES
-        if due or (self._pending and now >= self._since + COMMIT_SECONDS):
+        if due or (self._pending and now >= self._since + patience):
             self.commit()
         if self._sealing is not None and not self._sealing.is_alive():
             self._sealed()
@@ -152,17 +160,20 @@ class Writer:
 
     def _commit(self, entries: list[Entry]) -> None:
         caller = self._framed([each.item for each in entries])
-        own = {*frames.names(self._prefix), *self._selected, self._prefix + "key"}
+        own = {*frames.names(self._prefix), *self.selected, self._prefix + "key"}
         if not own.isdisjoint(caller.columns):
             caller = caller.loc[:, [name for name in caller.columns if name not in own]]
         caller = batches.masked(caller, entries, self._secret)
-        batch = batches.table(entries, caller, self._selected, self._prefix, self.run)
-        batch = batch.replace_schema_metadata({parts.MARK: self._about(self._selected)})
-        self._last = self._journal.add(batch, **self._shape(batch, caller), **self._state())
+        batch = batches.table(entries, caller, self.selected, self._prefix, self.run)
+        hidden = frozenset().union(*(each.hidden for each in entries))
+        batch = batch.replace_schema_metadata({parts.MARK: self._about(self.selected)})
+        self._last = self._journal.add(batch, **self._shape(batch, caller, hidden), **self._state())
         self._rows += len(batch)
         self._bytes += batch.nbytes
+        if self.batch_of is not None:
+            self.batch_of.update((each.key, self._last) for each in entries)
 
-    def _shape(self, batch: pa.Table, caller: pd.DataFrame) -> dict[str, Any]:
+    def _shape(self, batch: pa.Table, caller: pd.DataFrame, hidden: Collection[str]) -> dict[str, Any]:
         """What is to be noted of a batch that has other columns than those before."""
         shape = folder.as_part(batch.schema.remove_metadata())
         exact = self._exact | shapes.beyond_float(batch.select(shape.names))
@@ -170,7 +181,7 @@ class Writer:
         if whole == self._schema.remove_metadata() and exact == self._exact:
             return {}
         self._exact = exact
-        self._notes = shapes.notes(caller, shape) | self._notes
+        self._notes = shapes.notes(caller, shape, hidden) | self._notes
         self._schema = whole.with_metadata(self._metadata(whole))
         return {"schema": bytes(self._schema.serialize()).hex(), "notes": self._notes, "exact": sorted(self._exact)}
 
@@ -193,8 +204,7 @@ class Writer:
 
     def _picked(self, shape: pa.Schema) -> list[str]:
         """The selected columns of this run and of all before."""
-        before = parts.about(self._schema).get("selected", [])
-        return [name for name in dict.fromkeys([*before, *self._selected]) if name in shape.names]
+        return [name for name in self.selected if name in shape.names]
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -217,6 +227,7 @@ class Writer:
     def _seal(self) -> None:
         """Begin to seal what was committed, beside the harvest."""
         self._merging, self._fresh = self._fresh, {}
+        self.batch_of = None if self.batch_of is None else {}
         self._rows = self._bytes = 0
         self._sealing = threading.Thread(target=self._run_seal, args=(self._last,), name="harvest-seal", daemon=True)
         self._sealing.start()

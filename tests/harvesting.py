@@ -171,15 +171,15 @@ class Steps:
         class Connection(sqlite3.Connection):
             def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
                 if not sql.startswith("SELECT"):
-                    step(f"sqlite {sql}")
+                    step(f"sqlite {sql[:40]}")
                 return super().execute(sql, *args)
 
             def executemany(self, sql: str, *args: Any) -> sqlite3.Cursor:
-                step(f"sqlite {sql}")
+                step(f"sqlite {sql[:40]}")
                 return super().executemany(sql, *args)
 
             def executescript(self, sql: str, *args: Any) -> sqlite3.Cursor:
-                step("sqlite script")
+                step(f"sqlite {sql[:40]}")
                 return super().executescript(sql, *args)
 
             def close(self) -> None:

@@ -215,12 +215,9 @@ def answer(outcome: Outcome, secrets: Collection[str]) -> None:
 def columns(options: Options, url: str) -> frozenset[str]:
     """The caller's columns that fill secret places: a secret header, a parameter or a field with a secret name."""
     found = {options.headers} if isinstance(options.headers, str) else set()
-    for part, is_hidden in (
-        ("headers", options.secret_headers.__contains__),
-        ("params", is_secret),
-        ("json", is_secret),
-    ):
-        _walk(getattr(options, part), is_hidden, found)
+    _walk(options.headers, options.secret_headers.__contains__, found)
+    _walk(options.params, _is_sure, found)
+    _walk(options.json, _is_sure, found)
     for name, column in _PLACE.findall(url.partition("?")[2]):
         if _is_sure(name):
             found.add(column)

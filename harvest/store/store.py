@@ -129,6 +129,9 @@ class Store:
         if self._base is None and calls:
             row, (_, key) = next(iter(calls.items()))
             self._base = self._writer.base(f"{row} {key}")
+        if not known:  # as in a first run
+            self._asked.update((row, (call, key, None)) for row, (call, key) in calls.items())
+            return list(items)
         kept = {row: known[key] for row, (_, key) in calls.items() if key in known and self._is_kept(known[key])}
         out = {row: self._ask(call, key, known.get(key)) for row, (call, key) in calls.items() if row not in kept}
         stored: dict[int, Call | Outcome] = {row: self._thin(row, calls[row][1], known) for row, known in kept.items()}
@@ -165,6 +168,8 @@ class Store:
 
     def _values(self, outcome: Outcome) -> tuple[object, ...] | None:
         """The selected values in the order of the store's columns, those of earlier runs included."""
+        if outcome.values is None and not self._recall.others:
+            return None
         others = self._recall.others.pop(outcome.row, {})
         if self._writer.selected == self._selection.columns or (outcome.values is None and not others):
             return outcome.values
@@ -234,6 +239,8 @@ class Store:
 
     def restored(self, outcomes: list[Outcome]) -> list[Outcome]:
         """The outcomes, a 304 replaced by the stored answer that it confirms (RFC 9111 §4.3.3)."""
+        if not self._validated:
+            return outcomes
         unchanged = [each.row for each in outcomes if each.status_code == 304 and each.row in self._validated]
         if not unchanged:
             return outcomes
@@ -254,8 +261,9 @@ class Store:
 
     def release(self, outcomes: Iterable[Outcome]) -> None:
         """Forget what the input said of these rows: they are done."""
-        for outcome in outcomes:
-            self._source.item(outcome.row)
+        if self._source.total is None:
+            for outcome in outcomes:
+                self._source.item(outcome.row)
 
     def _put(self, outcome: Outcome, now: float) -> bool:
         """False for a row of which no request could be made."""

@@ -92,6 +92,7 @@ class Writer:
         self.selected: list[str] = list(dict.fromkeys([*before, *self._selected]))
         self._rows, self._bytes, self._last = self._journal.size()
         self._fresh = _known(self._journal.batches(), self._prefix)
+        self._any_sealed = bool(self._journal.noted("seals", {}))
         self._inode = os.stat(self._journal.path).st_ino
         if self._rows:  # a run before this one was killed or stopped
             self._seal()
@@ -101,8 +102,12 @@ class Writer:
 
     def find(self, keys: Sequence[str]) -> dict[str, Known]:
         """What is known of these requests."""
-        found = {key: known for key in keys if (known := self._fresh.get(key) or self._merging.get(key))}
-        return found | self._journal.find([key for key in keys if key not in found])
+        found = {key: known for key in keys if (known := self._fresh.get(key))}
+        if self._merging:
+            found = {key: known for key in keys if (known := self._merging.get(key))} | found
+        if self._any_sealed:
+            found |= self._journal.find([key for key in keys if key not in found])
+        return found
 
     def latest(self, key: str) -> Known | None:
         """What came for a request since the last seal."""
@@ -227,6 +232,7 @@ class Writer:
     def _seal(self) -> None:
         """Begin to seal what was committed, beside the harvest."""
         self._merging, self._fresh = self._fresh, {}
+        self._any_sealed = True
         self.batch_of = None if self.batch_of is None else {}
         self._rows = self._bytes = 0
         self._sealing = threading.Thread(target=self._run_seal, args=(self._last,), name="harvest-seal", daemon=True)

@@ -51,8 +51,8 @@ class Store:
         With a `store`.
     selection : Selection
     whole : bool
-        Stored answers are handed out with their bodies. Otherwise they come without, and `rows` gives them
-        all at once.
+        Stored answers are handed out with their bodies. Otherwise they come as `Stub`, and `Reader.rows` gives
+        all of them at once.
     """
 
     def __init__(self, source: Input, options: Options, selection: Selection, *, whole: bool) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import NamedTuple
 
 from harvest.errors import ErrorKind
+from harvest.options import Refetch
 from harvest.outcomes import Outcome
 from harvest.policies import Retry
 
@@ -56,6 +59,38 @@ class Known(NamedTuple):
     def settled(self) -> bool:
         """Whether asking again would bring nothing else."""
         return self.part != ERRORS
+
+
+class Wish:
+    """What of a store a caller wants to be asked again; see `refetch`.
+
+    Parameters
+    ----------
+    refetch : "errors", "all", timedelta, callable or None
+    run : int
+        The run that wishes. What it has brought itself is never asked again.
+    """
+
+    def __init__(self, refetch: Refetch | None, run: int) -> None:
+        self._refetch, self._run = refetch, run
+
+    def keeps(self, known: Known, now: float) -> bool:
+        """Whether the store's word counts, as far as can be told without looking at the answer."""
+        if known.run == self._run:
+            return True
+        if not known.settled or self._refetch == "all":
+            return False
+        if self._refetch == "errors":
+            return known.error is None
+        if isinstance(self._refetch, timedelta):
+            return now - known.at < self._refetch.total_seconds()
+        return True
+
+    def wants(self, outcome: Outcome, known: Known) -> bool:
+        """Whether a caller's function wants a stored answer to be asked for again."""
+        if not callable(self._refetch) or known.run == self._run:
+            return False
+        return bool(self._refetch(replace(outcome, headers=dict(outcome.headers or {}))))
 
 
 def is_settled(outcome: Outcome, retry: Retry, repeatable: bool) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from time import monotonic, time
@@ -25,7 +24,7 @@ from harvest.store.faults import translated
 from harvest.store.keys import Keys
 from harvest.store.recall import Recall
 from harvest.store.secrets import Secrets
-from harvest.store.settling import ERRORS, Known, confirmed, is_settled
+from harvest.store.settling import ERRORS, Known, Wish, confirmed, is_settled
 from harvest.store.shapes import same_values
 from harvest.store.writer import Writer
 
@@ -35,7 +34,6 @@ _SEVERAL = "in several ways"
 """How the rows of a store were selected, if not all by the same `select`: each run then looks at each answer."""
 _SLOW, _SHORT = 0.1, 0.02
 """Seconds after which rows are committed before an input is asked for more; that it may take to bring some."""
-
 
 _Asked = tuple[Call, str, Known | None]
 """A request under way: the call, what its answer will be stored under, and what the store has."""
@@ -71,12 +69,14 @@ class Store:
         """The run was stopped, so the end must not take long."""
         self._writer: Writer
         self._recall: Recall
+        self._wish: Wish
 
     def __enter__(self) -> Store:
         with translated(self.path):
             source, options = self._source, self._options
             secret = secrets.columns(options, source.recipe.url)
             self._writer = Writer(self.path, options.prefix, self._selection.columns, source.framed, secret)
+        self._wish = Wish(self._refetch, self._writer.run)
         self._anew = bool(self._selection) and not self._is_selected_alike()
         self._recall = Recall(self.path, self._writer, self._selection.columns, self._whole)
         return self
@@ -132,7 +132,8 @@ class Store:
         if not known:  # as in a first run
             self._asked.update((row, (call, key, None)) for row, (call, key) in calls.items())
             return list(items)
-        kept = {row: known[key] for row, (_, key) in calls.items() if key in known and self._is_kept(known[key])}
+        here = {row: known[key] for row, (_, key) in calls.items() if key in known}
+        kept = {row: each for row, each in here.items() if self._wish.keeps(each, time())}
         out = {row: self._ask(call, key, known.get(key)) for row, (call, key) in calls.items() if row not in kept}
         stored: dict[int, Call | Outcome] = {row: self._thin(row, calls[row][1], known) for row, known in kept.items()}
         everything = self._whole or self._anew or callable(self._refetch)
@@ -140,8 +141,8 @@ class Store:
         if misread:
             stored |= self._recalled({row: calls[row] for row in misread}, known)
         if isinstance(self._refetch, timedelta):
-            old = [row for row in out if (have := known.get(calls[row][1])) is not None and have.settled]
-            self._validate([row for row in old if out[row].method == "GET"], out)
+            old = [row for row in out if row in here and here[row].settled and out[row].method == "GET"]
+            self._validate(old, out)
         return [(out.get(item.row) or stored[item.row]) if isinstance(item, Call) else item for item in items]
 
     def _key(self, call: Call) -> str:
@@ -149,18 +150,6 @@ class Store:
         if self._options.dedupe and call.method in IDEMPOTENT_METHODS:
             return key
         return keys.another(key, self._writer.nth(key))
-
-    def _is_kept(self, known: Known) -> bool:
-        """Whether the store's word counts, as far as can be told without looking at the answer."""
-        if known.run == self._writer.run:
-            return True
-        if not known.settled or self._refetch == "all":
-            return False
-        if self._refetch == "errors":
-            return known.error is None
-        if isinstance(self._refetch, timedelta):
-            return time() - known.at < self._refetch.total_seconds()
-        return True
 
     def _ask(self, call: Call, key: str, known: Known | None) -> Call:
         self._asked[call.row] = (call, key, known)
@@ -187,7 +176,7 @@ class Store:
         for outcome in self._recall.outcomes({row: key for row, (_, key) in calls.items()}, known):
             call, key = calls[outcome.row]
             try:
-                again = self._is_wanted(outcome, known[key])
+                again = self._wish.wants(outcome, known[key])
             except Exception as error:  # whatever a caller's function may raise; it costs its row only
                 self._ask(call, key, known[key])
                 out[outcome.row] = invalid(outcome.row, call.url, f"refetch= failed: {error!r}")
@@ -201,12 +190,6 @@ class Store:
                 anew = self._anew or (self._whole and self._selection)
                 out[outcome.row] = self._selected_anew(outcome, call, key, known[key]) if anew else outcome
         return out
-
-    def _is_wanted(self, outcome: Outcome, known: Known) -> bool:
-        """Whether a caller's function wants a stored answer to be asked for again."""
-        if not callable(self._refetch) or known.run == self._writer.run:
-            return False
-        return bool(self._refetch(replace(outcome, headers=dict(outcome.headers or {}))))
 
     def _selected_anew(self, outcome: Outcome, call: Call, key: str, known: Known) -> Outcome:
         """Apply `select` and `parse` to a stored answer, and put it away again if that changes it."""

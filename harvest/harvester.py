@@ -132,16 +132,8 @@ class Harvester:
             raise UsageError("fetch_to has its path already; leave store= out")
         given: Any = {**options, "store": path}
         chosen, selection, source = self._read(data, url, given, blocking=True, keep=False)
-        store = Store(source, chosen, selection, whole=False)
-        harvest = Harvest(
-            source,
-            chosen,
-            selection,
-            lambda: self._lease(chosen, None),
-            room=lambda: harvest.backlog < max(_AHEAD, 4 * chosen.concurrency),
-            known=self._known,
-            store=store,
-        )
+        ahead = max(_AHEAD, 4 * chosen.concurrency)
+        harvest: Harvest = self._harvest((chosen, selection, source), room=lambda: harvest.backlog < ahead)
         return runs.carry_out(harvest)
 
     # -- how they are made
@@ -172,16 +164,7 @@ class Harvester:
         chosen, selection, source = self._read(data, url, options, blocking=blocking, keep=True)
         sink = FrameSink(source, chosen, selection)
         loop = None if blocking or chosen.client is None else asyncio.get_running_loop()
-        store = None if chosen.store is None else Store(source, chosen, selection, whole=False)
-        harvest = Harvest(
-            source,
-            chosen,
-            selection,
-            lambda: self._lease(chosen, loop),
-            finished=sink.finished,
-            known=self._known,
-            store=store,
-        )
+        harvest = self._harvest((chosen, selection, source), loop, finished=sink.finished)
         return runs.FrameRun(harvest, sink, url, {**self._given, **options})
 
     def _iterate(
@@ -190,19 +173,19 @@ class Harvester:
         channel: Channel,
         work: Callable[[Harvest, threading.Event], None],
     ) -> Iterator[Any]:
-        chosen, selection, source = read
-        store = None if chosen.store is None else Store(source, chosen, selection, whole=True)
-        harvest = Harvest(
-            source,
-            chosen,
-            selection,
-            lambda: self._lease(chosen, None),
-            room=channel.room,
-            known=self._known,
-            store=store,
-        )
+        harvest = self._harvest(read, room=channel.room, whole=True)
         channel.pulled = lambda: harvest.handed
         return runs.consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
+
+    def _harvest(
+        self, read: tuple[Options, Selection, inputs.Input], loop: Any = None, *, whole: bool = False, **how: Any
+    ) -> Harvest:
+        """A harvest of what was read, with its store, if there is one; `how` goes on to `Harvest`."""
+        chosen, selection, source = read
+        store = None if chosen.store is None else Store(source, chosen, selection, whole=whole)
+        return Harvest(
+            source, chosen, selection, lambda: self._lease(chosen, loop), known=self._known, store=store, **how
+        )
 
     @contextmanager
     def _lease(self, options: Options, loop: Any) -> Iterator[Engine]:

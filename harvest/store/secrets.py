@@ -169,12 +169,12 @@ def _in_plain_json(text: str) -> str:
 
 
 def hide(text: str, secrets: Collection[str]) -> str:
-    """The text without the secrets, and without those of URLs in it."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if secret == text:
-            return MASK
-        if len(secret) >= SHORTEST and secret in text:
-            text = text.replace(secret, MASK)
+    """The text without the secrets."""
+    if text in secrets:
+        return MASK
+    found = [secret for secret in secrets if len(secret) >= SHORTEST and secret in text]
+    for secret in sorted(found, key=len, reverse=True):  # one may be a part of another
+        text = text.replace(secret, MASK)
     return text
 
 

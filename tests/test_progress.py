@@ -120,7 +120,7 @@ def test_retrying(server: Server) -> None:
     with terminal() as screen:
         frame = harvest.fetch_frame(urls, retry=Retry(base=1.0))
     assert frame.ok.all()
-    assert re.search(r", \d+ retrying\]", screen.text)
+    assert re.search(r", \d+ retrying[],]", screen.text)
 
 
 def test_cooling(server: Server) -> None:

@@ -4,7 +4,6 @@
 >>> frame = harvest.fetch_frame(df)                                        # doctest: +SKIP
 """
 
-from harvest import accessor as _accessor  # noqa: F401  (registers `frame.harvest`)
 from harvest._version import __version__
 from harvest.calls import Call
 from harvest.coroutines import run
@@ -13,8 +12,11 @@ from harvest.harvester import Harvester
 from harvest.memory import last
 from harvest.outcomes import Outcome, Summary
 from harvest.policies import Pace, Retry, Timeout
+from harvest.previews import Preview
 from harvest.progress import Progress
-from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter, fetch_to, read
+from harvest.results import accessor as _accessor  # noqa: F401  (registers `frame.harvest`)
+from harvest.store import read
+from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter, fetch_to, preview
 
 __all__ = [
     "Call",
@@ -24,6 +26,7 @@ __all__ = [
     "Interrupted",
     "Outcome",
     "Pace",
+    "Preview",
     "Progress",
     "Retry",
     "StoreError",
@@ -37,6 +40,7 @@ __all__ = [
     "fetch_iter",
     "fetch_to",
     "last",
+    "preview",
     "read",
     "run",
 ]

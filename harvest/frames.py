@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from harvest.cells import as_json
 from harvest.errors import ErrorKind, UsageError
 from harvest.header_dtype import MAP, HeadersDtype
 from harvest.outcomes import Outcome
-from harvest.selection import as_json
 
 _STRING = pd.StringDtype("pyarrow", na_value=pd.NA)
 _MOMENT = pa.timestamp("us", tz="UTC")
@@ -58,6 +58,11 @@ def names(prefix: str = "") -> list[str]:
 def is_result(frame: pd.DataFrame, prefix: str = "") -> bool:
     """Whether a frame came out of a harvest."""
     return set(names(prefix)) <= set(frame.columns)
+
+
+def is_counted(frame: pd.DataFrame, prefix: str = "") -> bool:
+    """Whether a frame tells what came of its rows: a result, perhaps without bodies and headers."""
+    return set(names(prefix)) - {prefix + name for name in ("text", "content", "headers")} <= set(frame.columns)
 
 
 def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from harvest.scheduler import DEEP, Scheduler
 from harvest.selection import Selection
 from harvest.sharing import Sharing
 from harvest.store import Store
+from harvest.timeline import Timeline
 
 log = logging.getLogger("harvest")
 
@@ -82,6 +83,11 @@ class Harvest:
     def backlog(self) -> int:
         """Rows that were pulled and are not done."""
         return self.handed - self._scheduler.summary.rows
+
+    @property
+    def timeline(self) -> Timeline:
+        """When its requests ended."""
+        return self._scheduler.timeline
 
     @property
     def summary(self) -> Summary:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from harvest import interchange
 from harvest.calls import Call, Headers
 from harvest.errors import UsageError
 from harvest.masks import mask
@@ -52,6 +53,8 @@ def read(
     """
     if isinstance(data, str | PathLike):
         data = _from_path(fspath(data))
+    if interchange.is_foreign(data):
+        data = interchange.taken(data)
     if isinstance(data, pd.Series):
         data = data.to_frame(_series_name(data, url))
     if isinstance(data, pd.DataFrame):

@@ -11,10 +11,11 @@ from uuid import uuid4
 import pandas as pd
 
 from harvest.errors import UsageError
+from harvest.timeline import Timeline
 
 _RECENT = 16
 
-_last: list[pd.DataFrame] = []
+_last: list[Any] = []
 _origins: OrderedDict[str, Origin] = OrderedDict()
 
 
@@ -23,15 +24,16 @@ class Origin:
     """How a frame was made: enough to fetch its rows again.
 
     `own_parts` says that rows brought a method, headers or a body of their own, which the frame does
-    not show.
+    not show. `timeline` tells when its requests ended.
     """
 
     url: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     own_parts: bool = False
+    timeline: Timeline | None = None
 
 
-def last() -> pd.DataFrame:
+def last() -> Any:
     """The last frame that a harvest of this process made, whole or partial.
 
     A forgotten assignment or a stopped cell costs nothing: the frame is still here. The iterating
@@ -47,8 +49,8 @@ def last() -> pd.DataFrame:
     return _last[0]
 
 
-def remember(frame: pd.DataFrame, origin: Origin) -> pd.DataFrame:
-    """Keep a frame as the last one, and tie it to its origin.
+def remember(frame: pd.DataFrame, origin: Origin, handed: Any) -> Any:
+    """Keep what is handed over as the last frame, and tie the frame that it was made of to its origin.
 
     They are tied by a random name in the frame's `attrs`: those may reach the disk, and options may
     hold secrets.
@@ -58,8 +60,8 @@ def remember(frame: pd.DataFrame, origin: Origin) -> pd.DataFrame:
     _origins[name] = origin
     while len(_origins) > _RECENT:
         _origins.popitem(last=False)
-    _last[:] = [frame]
-    return frame
+    _last[:] = [handed]
+    return handed
 
 
 def origin_of(frame: pd.DataFrame) -> Origin | None:

@@ -42,6 +42,7 @@ class FetchOptions(TypedDict, total=False):
     content: str | bytes | None
     select: Mapping[str, str] | None
     parse: Callable[[Outcome], Any] | None
+    parse_dates: tuple[str, ...] | list[str] | set[str] | frozenset[str]
     concurrency: int
     rate: float | str | Pace | None
     realm: Callable[[Call], str] | None
@@ -76,6 +77,7 @@ class Options:
     content: str | bytes | None = None
     select: Mapping[str, str] | None = None
     parse: Callable[[Outcome], Any] | None = None
+    parse_dates: frozenset[str] = frozenset()
     concurrency: int = 32
     rate: Pace | None = None
     realm: Callable[[Call], str] | None = None
@@ -173,11 +175,15 @@ def _secret_headers(names: Any) -> frozenset[str]:
 
 
 def _names(option: str, names: Any) -> frozenset[str]:
+    return frozenset(name.lower() for name in _collected(option, names))
+
+
+def _collected(option: str, names: Any) -> frozenset[str]:
     if isinstance(names, str):
         raise UsageError(f"{option}={names!r} is one name; write {option}=[{names!r}]")
     if not isinstance(names, Iterable):
         raise UsageError(f"{option}= is no collection; write {option}=[] or a list of names")
-    return frozenset(str(name).lower() for name in names)
+    return frozenset(map(str, names))
 
 
 def _store(path: Any) -> str | None:
@@ -254,6 +260,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "retry": _retry,
     "timeout": _timeout,
     "rate": _rate,
+    "parse_dates": lambda names: _collected("parse_dates", names),
     "secret_headers": _secret_headers,
     "secret_params": lambda names: _names("secret_params", names),
     "store": _store,

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from harvest.errors import ErrorKind
+from harvest.tables import Table
+from harvest.words import counted, spoken
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class Stub(Outcome):
     """An outcome whose body is still in the store, under its `key`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Summary:
     """The counts of a run; they grow while it runs.
 
@@ -140,9 +142,24 @@ class Summary:
         kind = outcome.error or ErrorKind.INTERRUPTED
         self.errors[f"http {outcome.status_code}" if kind is ErrorKind.HTTP else str(kind)] += 1
 
+    @property
+    def rate(self) -> float:
+        """Rows per second, without those of the store."""
+        return (self.rows - self.saved) / self.seconds if self.seconds else 0.0
+
     def __str__(self) -> str:
         why = ", ".join(f"{count:,} {kind}" for kind, count in self.errors.most_common())
+        part = f"{self.rows:,} of {counted(self.total, 'row')}" if self.total and self.rows < self.total else ""
         failed = f"{self.failed:,} failed" + (f" ({why})" if why else "")
-        rate = f" · {self.rows / self.seconds:,.0f}/s" if self.seconds else ""
-        saved = f" · {self.saved:,} from store" if self.saved else ""
-        return f"{self.ok:,} ok · {failed}{saved} · {self.seconds:.1f} s{rate}"
+        saved = f"{self.saved:,} from store" if self.saved else ""
+        took = spoken(self.seconds) if self.seconds else ""
+        rate = f"{self.rate:,.0f}/s" if self.rate else ""
+        return " · ".join(filter(None, (part, f"{self.ok:,} ok", failed, saved, took, rate)))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        names = ("rows", "ok", "failed", "saved", "requests", "retries", "shared", "bytes")
+        counts = Table(names, [[f"{getattr(self, name):,}" for name in names]])
+        errors = Table(("error", "rows"), [(kind, f"{count:,}") for kind, count in self.errors.most_common()])
+        return counts.html + errors.html

@@ -10,29 +10,30 @@ from typing import Any
 import pandas as pd
 
 from harvest import awaiting, runner
+from harvest.bars import open_bar
 from harvest.channel import Channel
 from harvest.errors import HarvestError, Interrupted
 from harvest.harvests import Harvest
+from harvest.interchange import As, handed
 from harvest.memory import Origin, remember
 from harvest.outcomes import Summary
-from harvest.progress import open_bar
 from harvest.sinks import FrameSink
 
 
 class FrameRun:
     """A harvest into one frame, awaited or waited for; what came is remembered in any case."""
 
-    def __init__(self, harvest: Harvest, sink: FrameSink, url: str | None, given: Mapping[str, Any]) -> None:
-        self._harvest, self._sink, self._url, self._given = harvest, sink, url, given
+    def __init__(self, harvest: Harvest, sink: FrameSink, url: str | None, given: Mapping[str, Any], as_: As) -> None:
+        self._harvest, self._sink, self._url, self._given, self._as = harvest, sink, url, given, as_
         self._worker = runner.Worker(lambda stopping: sink.run(harvest, stopping))
 
-    def block(self) -> pd.DataFrame:
+    def block(self) -> Any:
         """Wait for the frame in this thread."""
         with bar(self._harvest) as tick:
             frame = runner.block(self._worker, tick, self._partial)
         return self._done(frame)
 
-    async def watch(self) -> pd.DataFrame:
+    async def watch(self) -> Any:
         """Wait for the frame without blocking the caller's loop."""
         with bar(self._harvest) as tick:
             try:
@@ -42,25 +43,34 @@ class FrameRun:
                 raise
         return self._done(frame)
 
-    def _partial(self) -> pd.DataFrame:
+    def _partial(self) -> Any:
         try:
             frame = self._sink.frame(self._harvest)
         except HarvestError:  # of the store, which the worker raises, too; what came in this run is in memory
             frame = self._sink.frame(self._harvest, stored=False)
-        return self._done(frame) if self._harvest.asked else frame  # a mistake must not replace the last frame
+        return (
+            self._done(frame) if self._harvest.asked else handed(frame, self._as)
+        )  # a mistake must not replace the last frame
 
-    def _done(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return remember(frame, Origin(self._url, self._given, self._harvest.source.recipe.own_parts))
+    def _done(self, frame: pd.DataFrame) -> Any:
+        harvest = self._harvest
+        origin = Origin(self._url, self._given, harvest.source.recipe.own_parts, harvest.timeline)
+        return remember(frame, origin, handed(frame, self._as))
 
 
 @contextmanager
 def bar(harvest: Harvest) -> Iterator[Callable[[], None]]:
-    """A bar for a harvest, as a function that brings it up to date."""
+    """A bar for a harvest, as a function that brings it up to date; then the counts, unless it failed."""
     drawn = open_bar(harvest.options.progress, harvest.source.total)
+    counts = ""
     try:
         yield lambda: drawn.update(harvest.progress)
+        counts = str(harvest.summary)
+    except Interrupted:
+        counts = str(harvest.summary)
+        raise
     finally:
-        drawn.close(harvest.progress)
+        drawn.close(harvest.progress, counts)
 
 
 def consume(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from harvest.outcomes import Attempt, Outcome, Summary
 from harvest.pacing import Host, Pacer
 from harvest.pacing.health import SICK
 from harvest.progress import Wait
+from harvest.timeline import Timeline
 from harvest.turns import Turns
 
 DEEP = 10_000
@@ -62,6 +63,7 @@ class Scheduler:
     ) -> None:
         self.options = options
         self.summary = Summary()
+        self.timeline = Timeline()
         self.in_flight = 0
         self.retrying = 0
         """Rows that wait to be tried again."""
@@ -143,6 +145,7 @@ class Scheduler:
         host.in_flight -= 1
         job.busy += now - job.started
         self.summary.bytes += len(attempt.body)
+        self.timeline.add(attempt.status, now)
         out = self._judge(job, attempt, now)
         if host.queue or host.put_off:
             if host.pacer.health.given_up:

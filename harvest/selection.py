@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
-import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from harvest.cells import Unstorable, storable, writable
 from harvest.errors import ErrorKind, UsageError
 from harvest.masks import mask
+from harvest.moments import moment
 from harvest.outcomes import Outcome
-from harvest.templates import missing
 
 PARSED = "parsed"
 """The column that `parse` fills."""
-
-_SCALARS = (str, int, float, bool, bytes, datetime.date, datetime.time, datetime.timedelta)
 
 
 class Unreadable(ValueError):
@@ -37,12 +33,23 @@ def load(text: str | None) -> Any:
 
 
 class Selection:
-    """The columns to pick, and how. `columns` are their names, in order."""
+    """The columns to pick, and how. `columns` are their names, in order; those in `dates` hold moments in time."""
 
-    def __init__(self, select: Mapping[str, str] | None, parse: Callable[[Outcome], Any] | None) -> None:
+    def __init__(
+        self,
+        select: Mapping[str, str] | None,
+        parse: Callable[[Outcome], Any] | None,
+        dates: Collection[str] = (),
+    ) -> None:
         self._paths = _compiled(select or {})
         self._parse = parse
         self.columns = [*self._paths, *([PARSED] if parse else [])]
+        self._dates = [(self._place(name), name) for name in sorted(dates)]
+
+    def _place(self, name: str) -> int:
+        if name not in self.columns:
+            raise UsageError(f"parse_dates= names {name!r}, which select= does not make; name one of {self.columns}")
+        return self.columns.index(name)
 
     def __bool__(self) -> bool:
         return bool(self.columns)
@@ -54,9 +61,11 @@ class Selection:
         try:
             values = self._selected(outcome)
             if self._parse is not None:
-                values.append(_storable(self._parse(_copy(outcome))))
+                values.append(storable(self._parse(_copy(outcome))))
+            for at, name in self._dates:
+                values[at] = _dated(name, values[at])
             outcome.values = tuple(values)
-        except Unreadable as error:
+        except (Unreadable, Unstorable) as error:
             _fail(outcome, str(error))
         except Exception as error:  # a caller's function may raise anything; it costs its row only
             _fail(outcome, f"parse raised {type(error).__name__}: {error}")
@@ -73,6 +82,13 @@ class Selection:
             except _jmespath_error() as error:
                 raise Unreadable(f"select {name!r} does not fit the body: {error}") from None
         return found
+
+
+def _dated(name: str, value: Any) -> Any:
+    try:
+        return moment(value)
+    except ValueError as error:
+        raise Unreadable(f"{name!r} is no date: {error}") from None
 
 
 def _jmespath_error() -> type[Exception]:
@@ -98,51 +114,11 @@ def _compiled(select: Mapping[str, str]) -> dict[str, Any]:
     return compiled
 
 
-def _storable(value: Any) -> Any:
-    """The value, if a column can hold it; a coroutine, a socket or a lock cannot be one."""
-    if missing(value):
-        return None
-    if isinstance(value, str):
-        return writable(str(value))
-    if isinstance(value, (*_SCALARS, dict, list, tuple)):
-        return value
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        return value.item()
-    if hasattr(value, "close") and hasattr(value, "cr_code"):
-        value.close()
-        raise Unreadable("parse returned a coroutine; pass a plain function")
-    raise Unreadable(f"parse returned a {type(value).__name__}; return text, numbers, dates, lists or dicts")
-
-
 def _fail(outcome: Outcome, detail: str) -> None:
     outcome.ok = False
     outcome.error = ErrorKind.PARSE
     outcome.error_detail = writable(mask(detail))
     outcome.values = None
-
-
-def as_json(value: Any) -> str | None:
-    """A value as JSON text, for columns whose values have no common type."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, str):
-        return value
-    try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # an integer beyond 64 bits, say, or 255 levels
-        return _as_slow_json(value)
-
-
-def _as_slow_json(value: Any) -> str:
-    try:
-        return json.dumps(value, default=str)
-    except (TypeError, ValueError, RecursionError):
-        return f"a {type(value).__name__} that cannot be written as JSON"
-
-
-def writable(text: str) -> str:
-    """The text, lone surrogates replaced: no column and no file can hold them."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _copy(outcome: Outcome) -> Outcome:

@@ -13,8 +13,8 @@ import pyarrow as pa
 from harvest import frames
 from harvest.assembly import Assembly, Slice, interrupted
 from harvest.harvests import Harvest
-from harvest.inputs import Input
 from harvest.options import Options
+from harvest.orders import Order
 from harvest.selection import Selection
 from harvest.store import reader
 
@@ -25,9 +25,9 @@ SLICE = 4_096
 class FrameSink:
     """All rows of a harvest in one frame."""
 
-    def __init__(self, source: Input, options: Options, selection: Selection) -> None:
-        self._assembly = Assembly(SLICE, source.total)
-        self._source, self._options, self._selection = source, options, selection
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._assembly = Assembly(SLICE, order.source.total)
         self._lock = threading.Lock()
         self._frame: pd.DataFrame | None = None
         self.finished = self._assembly.get
@@ -46,18 +46,18 @@ class FrameSink:
         """
         with self._lock:
             if self._frame is None:
-                total = self._source.total if self._source.total is not None else harvest.pulled
-                part = self._assembly.whole(total)
-                self._frame = to_frame(self._source, part, total, self._options, self._selection, stored=stored)
+                total = self._order.source.total
+                total = harvest.pulled if total is None else total
+                self._frame = to_frame(self._order, self._assembly.whole(total), total, stored=stored)
             return self._frame
 
 
 class BatchSink:
     """Consecutive slices of the input, each as a frame."""
 
-    def __init__(self, source: Input, options: Options, selection: Selection, size: int) -> None:
-        self._assembly = Assembly(size, source.total)
-        self._source, self._options, self._selection = source, options, selection
+    def __init__(self, order: Order, size: int) -> None:
+        self._order = order
+        self._assembly = Assembly(size, order.source.total)
         self.size = size
 
     def run(self, harvest: Harvest, stopping: threading.Event, hand_over: Callable[[Iterable[Any]], None]) -> None:
@@ -73,13 +73,12 @@ class BatchSink:
     def _frames(self, harvest: Harvest) -> Iterator[pd.DataFrame]:
         for part in self._assembly.ready():
             stop = min(part[0] + self.size, harvest.pulled)
-            yield to_frame(self._source, part, stop, self._options, self._selection)
+            yield to_frame(self._order, part, stop)
 
 
-def to_frame(
-    source: Input, part: Slice, stop: int, options: Options, selection: Selection, *, stored: bool = True
-) -> pd.DataFrame:
+def to_frame(order: Order, part: Slice, stop: int, *, stored: bool = True) -> pd.DataFrame:
     """A slice of rows as a frame: the caller's columns, the result columns, the selected ones."""
+    options, selection, source = order
     start, batches, rest = part
     values = [found for found, _ in rest]
     keys = {at: key for at, (_, key) in enumerate(rest) if key is not None}

@@ -31,7 +31,7 @@ def test_errors(server: Server) -> None:
     table = pd.DataFrame({"url": [server.url("/json"), None, server.url("/status/404")], "n": [1, 2, 3]},
                          index=["a", "b", "b"])  # fmt: skip
     errors = fetch(table, retry=1).harvest.errors
-    assert list(errors.columns) == ["url", "n", "error", "error_detail", "status_code", "attempts"]
+    assert list(errors.columns) == ["url", "n", "error", "error_detail", "status_code", "attempts", "next_step"]
     assert errors["error"].tolist() == ["invalid_request", "http"]
     assert errors.index.tolist() == ["b", "b"]
     assert errors["n"].tolist() == [2, 3]

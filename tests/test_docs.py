@@ -140,6 +140,6 @@ def test_all_is_what_the_package_shows() -> None:
 @pytest.mark.parametrize("member", ["errors", "json", "expand", "retry"])
 def test_the_accessor_is_documented(member: str) -> None:
     """What hangs on a frame is documented like the rest."""
-    from harvest.accessor import HarvestAccessor
+    from harvest.results.accessor import HarvestAccessor
 
     assert len(inspect.getdoc(getattr(HarvestAccessor, member)) or "") > 10

@@ -231,14 +231,14 @@ def test_without_widgets(notebook: Kernel, server: Server) -> None:
     code = f"""
 import warnings
 absent = lambda name, *more: None if name == "ipywidgets" else find_spec(name, *more)
-with patch("harvest.progress.find_spec", absent), patch.dict(sys.modules, {{"ipywidgets": None}}):
+with patch("harvest.bars.find_spec", absent), patch.dict(sys.modules, {{"ipywidgets": None}}):
     with warnings.catch_warnings(record=True, action="always") as said:
         frame = harvest.fetch_frame({[server.url("/json")] * 3})
 len(said)
 """
     cell = notebook.run(code)
     assert (cell.raised, cell.value) == ("", "0")
-    assert "3/3" in cell.err
+    assert "3/3" in cell.out
     assert notebook.widgets == {}
 
 

@@ -176,7 +176,8 @@ def test_signatures_show_real_parameters(verb: Callable[..., Any]) -> None:
     for field in dataclasses.fields(Options):
         assert shown[field.name].kind is inspect.Parameter.KEYWORD_ONLY
         default = getattr(Options(), field.name)  # the usual secret headers count without being named
-        assert shown[field.name].default == (() if field.name in ("secret_headers", "secret_params") else default)
+        names = ("secret_headers", "secret_params", "parse_dates")
+        assert shown[field.name].default == (() if field.name in names else default)
     assert not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in shown.values())
     assert inspect.signature(verb).return_annotation is not inspect.Signature.empty
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import harvest
-from harvest import progress
+from harvest import bars
 from harvest.policies import Retry
 from harvest.progress import Progress, Wait
 from tests.gates import closed_gate
@@ -84,11 +84,12 @@ def urls_of(server: Server, count: int) -> list[str]:
 
 
 def test_bar(server: Server) -> None:
-    """On a terminal a bar is drawn, with what failed beside it, and its last state stands."""
+    """On a terminal a bar is drawn, with what failed beside it; its last state stands, and the counts below it."""
     with terminal() as screen:
         harvest.fetch_frame([*urls_of(server, 20), server.url("/status/404"), None])
-    last = screen.text.rstrip().splitlines()[-1].rpartition("\r")[2]
-    assert re.search(r"harvest: 100%.* 22/22 .*row/s, 2 failed\]", last)
+    bar, counts = screen.text.rstrip().splitlines()[-2:]
+    assert re.search(r"harvest: 100%.* 22/22 .*row/s, 2 failed\]", bar.rpartition("\r")[2])
+    assert re.fullmatch(r"20 ok · 2 failed \(1 (http 404|invalid_request), 1 \S+( 404)?\) · \d\.\d s · \d+/s", counts)
 
 
 def test_bar_moves(server: Server) -> None:
@@ -214,10 +215,10 @@ def test_no_widgets(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> ModuleSpec | None:
         return asked.append(name)
 
-    monkeypatch.setattr(progress, "find_spec", absent)
-    monkeypatch.setattr(progress, "_in_notebook", lambda: True)
+    monkeypatch.setattr(bars, "find_spec", absent)
+    monkeypatch.setattr(bars, "_in_notebook", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    monkeypatch.setattr(sys, "stderr", written := io.StringIO())
+    monkeypatch.setattr(sys, "stdout", written := io.StringIO())
     with warnings.catch_warnings(record=True, action="always") as said:
         harvest.fetch_frame(urls_of(server, 3))
     assert " 3/3 " in written.getvalue()

@@ -17,14 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harvest import shapes
 from harvest.calls import Call
 from harvest.errors import ErrorKind, UsageError
-from harvest.harvester import base_headers
 from harvest.masks import mask
 from harvest.options import Options
+from harvest.orders import base_headers
 from harvest.outcomes import Outcome
 from harvest.policies import Retry
-from harvest.store import check_columns, keys, secrets, settling, shapes
+from harvest.store import check_columns, keys, secrets, settling
 from harvest.store.keys import Keys
 from harvest.wire import ready
 

@@ -54,6 +54,10 @@ class Count:
         else:
             self._log.append([now, now, 1])
 
+    def seconds(self, requests: int) -> float:
+        """The least time that so many departures take."""
+        return max(0, requests - 1) // self._most * self._seconds
+
     def idle(self, now: float) -> bool:
         """Nothing that left still counts."""
         self._lapse(now)
@@ -90,6 +94,11 @@ class Caps:
         self._spacing.started(now, self._interval)
         for count in self._counts:
             count.started(now)
+
+    def seconds(self, requests: int) -> float:
+        """The least time that so many requests take, from the first departure to the last."""
+        spaced = (requests - 1) * self._interval - self._early
+        return max(0.0, spaced, *[count.seconds(requests) for count in self._counts])
 
     def idle(self, now: float) -> bool:
         """Nothing that left still counts."""

@@ -252,12 +252,17 @@ class Pacer:
             and all(quota.idle(now) for quota in self.quotas.values())
         )
 
+    @property
+    def pace(self) -> float | None:
+        """Requests per second that the host turned out to bear, if that is known."""
+        return self.throttle.pace if self.throttle is not None and self.throttle.armed else None
+
     def learnt(self, now: float) -> str:
         """What was found out and still counts, in a few words; empty if nothing."""
         parts = []
-        paced = self.throttle is not None and self.throttle.armed
-        if self.throttle is not None and paced:
-            parts.append(f"bears {self.throttle.pace:.3g}/s")
+        pace = self.pace
+        if pace is not None:
+            parts.append(f"bears {pace:.3g}/s")
         parts += [
             f"{quota}, renewed in {quota.reset_at - now:,.0f} s"
             for quota in self.quotas.values()
@@ -267,6 +272,6 @@ class Pacer:
             parts.append(f"cooling {self.cool_until - now:,.0f} s")
         if self.health.given_up:
             parts.append(f"given up: {self.health.cause}")
-        elif not paced and not self.window.full and self.window.known < self.window.limit:
+        elif pace is None and not self.window.full and self.window.known < self.window.limit:
             parts.append(f"bears {self.window.size:.0f} at once")
         return ", ".join(parts)

@@ -12,7 +12,8 @@
 """
 
 from harvest.store.batches import check_columns
+from harvest.store.foresight import Foresight
 from harvest.store.reading import read, reader
 from harvest.store.store import Store
 
-__all__ = ["Store", "check_columns", "read", "reader"]
+__all__ = ["Foresight", "Store", "check_columns", "read", "reader"]

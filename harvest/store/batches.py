@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from harvest import frames
+from harvest import frames, shapes
 from harvest.errors import ErrorKind, UsageError
 from harvest.masks import MASK, mask
 from harvest.outcomes import Outcome
-from harvest.store import secrets, shapes
+from harvest.store import secrets
 from harvest.store.journal import PART, RUN, SEQ
+from harvest.store.settling import Known
 from harvest.templates import missing
 from harvest.urls import shown
 
@@ -164,3 +165,14 @@ def check_columns(columns: Sequence[Any], prefix: str) -> None:
         raise UsageError(f"the data has several columns named {twice}, which no file can tell apart; rename them")
     if key in names:
         raise UsageError(f'the data has a column {key!r}, as a store has; rename it, or pass prefix="harvest_"')
+
+
+def known(found: Iterable[pa.Table], prefix: str) -> dict[str, Known]:
+    """What is known of the requests in batches."""
+    out = {}
+    for batch in found:
+        cells = [batch.column(name).to_pylist() for name in (prefix + "key", PART, SEQ, RUN)]
+        cells += [batch.column(prefix + name).to_pylist() for name in ("status_code", "error", "fetched_at")]
+        for key, part, seq, run, status, error, at in zip(*cells, strict=True):
+            out[key] = Known(part, seq, run, status, error, int(at.timestamp()) if at else 0)
+    return out

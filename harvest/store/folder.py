@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from harvest import shapes
 from harvest.errors import UsageError
-from harvest.store import parts, shapes
+from harvest.store import parts
 from harvest.store.journal import NAME, PART, RUN, SEQ, Journal
 from harvest.store.lock import Lock
 from harvest.store.settling import ERRORS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -12,6 +12,7 @@ from harvest import urls
 from harvest.calls import Call, Headers, fingerprint
 from harvest.masks import MASK, is_secret
 from harvest.options import Options
+from harvest.policies import IDEMPOTENT_METHODS
 from harvest.templates import as_text, filler, missing
 from harvest.wire import encoded
 
@@ -42,6 +43,7 @@ class Keys:
 
     def __init__(self, options: Options, url: str, base: Headers) -> None:
         self._base = base
+        self._dedupe = options.dedupe
         given = {name.lower(): text.strip() for name, text in fixed(options.headers).items()}
         secret = {(name, text) for name, text in given.items() if name in options.secret_headers}
         self._fixed = frozenset(base) | secret
@@ -56,6 +58,14 @@ class Keys:
         counted = sorted(pair for pair in call.pairs if pair[0] not in IDLE and pair not in self._fixed)
         content = call.content or b""
         return fingerprint(url, call.method, counted, content.encode() if isinstance(content, str) else content)
+
+    def numbered(self, call: Call, nth: Callable[[str], int]) -> str:
+        """The key of a call; equal calls that are meant as several have several.
+
+        `nth` counts how often a key was asked for.
+        """
+        key = self.of(call)
+        return key if self._dedupe and call.method in IDEMPOTENT_METHODS else another(key, nth(key))
 
 
 def of_row(row: object) -> str:

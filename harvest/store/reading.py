@@ -12,13 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvest import frames
+from harvest import frames, shapes
 from harvest.errors import UsageError
 from harvest.outcomes import Outcome
-from harvest.store import parts, shapes
+from harvest.store import batches, parts
 from harvest.store.faults import translated
 from harvest.store.journal import NAME, SEQ, Journal
-from harvest.store.settling import ERRORS
+from harvest.store.settling import ERRORS, Known
 
 _FAR = 2**62
 """The place of a row whose place is not known: after the others."""
@@ -159,6 +159,16 @@ class Reader:
             raise FileNotFoundError(2, "rows that were there at the start are gone")
         return whole.take(at).drop_columns([self.key]).rename_columns([*columns, *selected])
 
+    def known(self, keys: Sequence[str]) -> dict[str, Known]:
+        """What is known of these requests, as far as they are in the store."""
+        fresh = {key: known for key in keys if (known := self._fresh_known.get(key))}
+        rest = [key for key in keys if key not in fresh]
+        return (self._journal.find(rest) if self._journal else {}) | fresh
+
+    @cached_property
+    def _fresh_known(self) -> dict[str, Known]:
+        return batches.known(self._fresh, self.prefix)
+
     def _fresh_rows(self, keys: pa.Array, wanted: pa.Schema) -> pa.Table:
         whole = pa.concat_tables([shapes.fitted(batch, wanted) for batch in self._fresh]).take(self._newest)
         return whole.filter(pc.is_in(whole.column(self.key), value_set=keys))
@@ -184,7 +194,29 @@ def reader(
 
 
 def read(path: str | PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """See `harvest.read`."""
+    """A store as a frame: one row per request, in the order in which they were first asked for.
+
+    Parameters
+    ----------
+    path : path
+        The folder, written by `fetch_to` or ``store=``; perhaps being written just now.
+    columns : sequence of str, optional
+        Only these; ``key``, which names a request, comes only if it is among them.
+
+    Returns
+    -------
+    DataFrame
+        As from `fetch_frame`, with a new index: the caller's columns, the result columns, the selected ones.
+
+    Raises
+    ------
+    UsageError
+        There is no store, or no such column.
+
+    Examples
+    --------
+    >>> harvest.read("data/stations", columns=["station_id", "temp"])          # doctest: +SKIP
+    """
     if isinstance(columns, str):
         raise UsageError(f"columns={columns!r} is one name; write columns=[{columns!r}]")
     columns = columns and list(dict.fromkeys(columns))

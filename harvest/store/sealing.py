@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvest.store import parts, shapes
+from harvest import shapes
+from harvest.store import parts
 from harvest.store.journal import PART, RUN, SEQ, Journal
 from harvest.store.settling import ERRORS
 

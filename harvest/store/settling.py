@@ -74,6 +74,11 @@ class Wish:
     def __init__(self, refetch: Refetch | None, run: int) -> None:
         self._refetch, self._run = refetch, run
 
+    @property
+    def asks(self) -> bool:
+        """Whether each stored answer must be looked at."""
+        return callable(self._refetch)
+
     def keeps(self, known: Known, now: float) -> bool:
         """Whether the store's word counts, as far as can be told without looking at the answer."""
         if known.run == self._run:

@@ -18,6 +18,7 @@ from harvest.outcomes import Outcome, Stub
 from harvest.policies import IDEMPOTENT_METHODS
 from harvest.recipes import invalid
 from harvest.selection import Selection
+from harvest.shapes import same_values
 from harvest.store import keys, secrets
 from harvest.store.batches import Entry
 from harvest.store.faults import translated
@@ -25,7 +26,6 @@ from harvest.store.keys import Keys
 from harvest.store.recall import Recall
 from harvest.store.secrets import Secrets
 from harvest.store.settling import ERRORS, Known, Wish, confirmed, is_settled
-from harvest.store.shapes import same_values
 from harvest.store.writer import Writer
 
 _AHEAD, _AHEAD_OF_STREAM = 1_024, 64
@@ -83,7 +83,9 @@ class Store:
 
     def _is_selected_alike(self) -> bool:
         """Whether all that is in the store was selected as this run selects; notes how it was from now on."""
-        words = json.dumps([dict(self._options.select or {}), self._options.parse is not None], sort_keys=True)
+        options = self._options
+        how = [dict(options.select or {}), options.parse is not None, sorted(options.parse_dates)]
+        words = json.dumps(how, sort_keys=True)
         alike = self._writer.selection == words or self._writer.next == 0
         self._writer.selection = words if alike else _SEVERAL
         return alike and self._options.parse is None
@@ -124,7 +126,8 @@ class Store:
         return some
 
     def _looked_up(self, items: Sequence[Call | Outcome | None]) -> list[Call | Outcome | None]:
-        calls = {item.row: (item, self._key(item)) for item in items if isinstance(item, Call)}
+        asked = [item for item in items if isinstance(item, Call)]
+        calls = {call.row: (call, self._keys.numbered(call, self._writer.nth)) for call in asked}
         known = self._writer.find([key for _, key in calls.values()])
         if self._base is None and calls:
             row, (_, key) = next(iter(calls.items()))
@@ -144,12 +147,6 @@ class Store:
             old = [row for row in out if row in here and here[row].settled and out[row].method == "GET"]
             self._validate(old, out)
         return [(out.get(item.row) or stored[item.row]) if isinstance(item, Call) else item for item in items]
-
-    def _key(self, call: Call) -> str:
-        key = self._keys.of(call)
-        if self._options.dedupe and call.method in IDEMPOTENT_METHODS:
-            return key
-        return keys.another(key, self._writer.nth(key))
 
     def _ask(self, call: Call, key: str, known: Known | None) -> Call:
         self._asked[call.row] = (call, key, known)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from harvest import frames
+from harvest import frames, shapes
 from harvest.errors import UsageError
-from harvest.store import batches, folder, parts, shapes
+from harvest.store import batches, folder, parts
 from harvest.store.batches import Entry
-from harvest.store.journal import PART, RUN, SEQ, VERSION, Journal
+from harvest.store.journal import VERSION, Journal
 from harvest.store.sealing import Sealing
 from harvest.store.settling import Known
 
@@ -91,7 +91,7 @@ class Writer:
         before = parts.about(self._schema).get("selected", [])
         self.selected: list[str] = list(dict.fromkeys([*before, *self._selected]))
         self._rows, self._bytes, self._last = self._journal.size()
-        self._fresh = _known(self._journal.batches(), self._prefix)
+        self._fresh = batches.known(self._journal.batches(), self._prefix)
         self._any_sealed = bool(self._journal.noted("seals", {}))
         self._inode = os.stat(self._journal.path).st_ino
         if self._rows:  # a run before this one was killed or stopped
@@ -278,14 +278,3 @@ class Writer:
         self._journal.note(**self._state())
         if seal:
             self._journal.shrink()
-
-
-def _known(found: Iterable[pa.Table], prefix: str) -> dict[str, Known]:
-    """What is known of the requests in batches."""
-    out = {}
-    for batch in found:
-        cells = [batch.column(name).to_pylist() for name in (prefix + "key", PART, SEQ, RUN)]
-        cells += [batch.column(prefix + name).to_pylist() for name in ("status_code", "error", "fetched_at")]
-        for key, part, seq, run, status, error, at in zip(*cells, strict=True):
-            out[key] = Known(part, seq, run, status, error, int(at.timestamp()) if at else 0)
-    return out

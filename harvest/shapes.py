@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harvest.cells import as_json, writable
 from harvest.masks import mask
-from harvest.selection import as_json, writable
 from harvest.templates import missing
 
 _TEXT, _BINARY = pa.large_string(), pa.binary()
@@ -51,6 +51,30 @@ def _plain(array: pa.Array, cells: Iterable[Any]) -> pa.Array:
     if _is_text(kind):
         return array.cast(_TEXT)
     return array.cast(_BINARY) if _is_binary(kind) and not pa.types.is_large_binary(kind) else array
+
+
+def storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with columns that Arrow can hold: names are texts, and cells of mixed or nested types JSON text."""
+    out = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    if out.index.inferred_type.startswith("mixed"):
+        out = out.set_axis([str(label) for label in out.index], axis=0)
+    for at, dtype in enumerate(out.dtypes):
+        series = out.iloc[:, at]
+        if dtype == "object" or not _is_known(series):
+            out = out.assign(**{out.columns[at]: _as_arrow(_column(series))})
+    return out
+
+
+def _as_arrow(array: pa.Array) -> Any:
+    return pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
+
+
+def _is_known(series: pd.Series[Any]) -> bool:
+    try:
+        pa.Array.from_pandas(series.iloc[:0])
+    except _FAILURES:
+        return False
+    return True
 
 
 def typed(cells: Sequence[Any]) -> pa.Array:

@@ -1,0 +1,104 @@
+"""Progress drawn as a tqdm bar, or not drawn at all; after the run one line of counts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from time import monotonic
+from typing import Any
+
+from harvest.progress import Progress
+
+
+class Bar:
+    """A tqdm bar in the calling thread; in a notebook a widget if there are widgets."""
+
+    def __init__(self, total: int | None) -> None:
+        self._in_notebook = _in_notebook()
+        made, how = _tqdm(self._in_notebook)
+        self._bar = made(total=total, unit="row", desc="harvest", leave=True, dynamic_ncols=True, **how)
+        self._shown = _display(self._bar.container, display_id=True) if hasattr(self._bar, "container") else None
+        self._next = 0.0
+
+    def update(self, progress: Progress) -> None:
+        """Draw, at most ten times a second."""
+        now = monotonic()
+        if now < self._next:
+            return
+        self._next = now + 0.1
+        self._draw(progress)
+
+    def close(self, progress: Progress, counts: str) -> None:
+        """Draw the last state, let the bar stand, and write the counts, if any, below."""
+        self._draw(progress)
+        if self._shown is not None:  # a notebook that is stored keeps the words of a widget as they were last shown
+            self._shown.update(self._bar.container)
+        self._try(self._bar.close)
+        if counts:
+            self._try(lambda: self._tell(counts))
+
+    def _draw(self, progress: Progress) -> None:
+        self._bar.set_postfix_str(progress.notes, refresh=False)
+        self._bar.n, self._bar.initial = progress.done, progress.stored  # what was stored tells nothing of the rate
+        with self._bar.get_lock():  # refresh() itself would keep the lock if it failed
+            self._try(lambda: self._bar.refresh(nolock=True))
+
+    def _tell(self, line: str) -> None:
+        if self._in_notebook:  # where standard error looks like a mishap
+            _display({"text/plain": line}, raw=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except (OSError, ValueError):  # the terminal went away, which is no reason to stop
+            self._bar.disable = True
+
+
+class Silence:
+    """Draws nothing."""
+
+    def update(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def close(self, progress: Progress, counts: str) -> None:
+        """Nothing."""
+
+
+def open_bar(progress: bool | Callable[[Progress], object], total: int | None) -> Bar | Silence:
+    """A bar if it is wanted and there is somewhere to draw it: a notebook or a terminal."""
+    if progress is True and (_in_notebook() or _on_terminal()):
+        return Bar(total)
+    return Silence()
+
+
+def _on_terminal() -> bool:
+    return bool(getattr(sys.stderr, "isatty", bool)())
+
+
+def _in_notebook() -> bool:
+    """Asked for each call, for a process may become a notebook's kernel later."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+def _display(thing: Any, **how: Any) -> Any:
+    from IPython.display import display  # where there is a notebook, there is IPython
+
+    return display(thing, **how)  # type: ignore[no-untyped-call]
+
+
+def _tqdm(in_notebook: bool) -> tuple[Any, dict[str, Any]]:
+    """The class for this place and what it is told. `tqdm.auto` would warn where ipywidgets is missing."""
+    base: Any
+    how: dict[str, Any] = {"file": sys.stdout if in_notebook else sys.stderr}
+    if in_notebook and find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm as base
+
+        how = {"display": False}
+    else:
+        from tqdm import tqdm as base
+    return type("Bar", (base,), {"monitor_interval": 0}), how  # no thread that outlives the bar

@@ -1,0 +1,83 @@
+"""Values as the cells of a column: what one can hold, and JSON text for the rest."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from typing import Any
+
+import orjson
+
+from harvest.templates import missing
+
+_SCALARS = (str, int, float, bool, bytes, datetime.date, datetime.time, datetime.timedelta)
+
+
+class Unstorable(ValueError):
+    """No column can hold the value; says what to return instead."""
+
+
+def storable(value: Any) -> Any:
+    """The value of a caller's function, if a column can hold it; a coroutine, a socket or a lock cannot be one.
+
+    A frame becomes a list of mappings, one per row; a Series or an array becomes a list.
+    """
+    if missing(value):
+        return None
+    if isinstance(value, str):
+        return writable(str(value))
+    if isinstance(value, (*_SCALARS, dict, list, tuple)):
+        return value
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        return _records(value)
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    for name in ("to_pylist", "tolist", "to_list"):  # Arrow's tables and arrays, numpy's and pandas', polars'
+        if hasattr(value, name):
+            return [_plain(each) for each in getattr(value, name)()]
+    if hasattr(value, "close") and hasattr(value, "cr_code"):
+        value.close()
+        raise Unstorable("parse returned a coroutine; pass a plain function")
+    kind = type(value).__name__
+    raise Unstorable(f"parse returned a {kind}; return text, numbers, dates, lists, dicts or a DataFrame")
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a frame of pandas' or polars', a named index among the columns."""
+    if hasattr(frame, "to_dicts"):
+        rows = frame.to_dicts()
+    else:
+        named = any(name is not None for name in frame.index.names)
+        rows = (frame.reset_index() if named else frame).to_dict("records")
+    return [{str(name): _plain(cell) for name, cell in row.items()} for row in rows]
+
+
+def _plain(cell: Any) -> Any:
+    if missing(cell):
+        return None
+    return cell.isoformat() if isinstance(cell, datetime.date | datetime.time) else cell
+
+
+def as_json(value: Any) -> str | None:
+    """A value as JSON text, for columns whose values have no common type."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # an integer beyond 64 bits, say, or 255 levels
+        return _as_slow_json(value)
+
+
+def _as_slow_json(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__} that cannot be written as JSON"
+
+
+def writable(text: str) -> str:
+    """The text, lone surrogates replaced: no column and no file can hold them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,90 @@
+"""What help and completion show of the verbs: every option by its name, where the source says `**options`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from harvest.options import FetchOptions, Options
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def spelled_out(verb: F) -> F:
+    """Show the real parameters in help and completion, where the source says `**options`."""
+    named = [each for each in inspect.signature(verb).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    kind, defaults = inspect.Parameter.KEYWORD_ONLY, Options()
+    options = [
+        inspect.Parameter(
+            item.name, kind, default=_shown(getattr(defaults, item.name)), annotation=reference.__forward_arg__
+        )
+        for item in fields(Options)
+        for reference in (FetchOptions.__annotations__[item.name],)
+    ]
+    signature = inspect.Signature([*named, *options], return_annotation=inspect.signature(verb).return_annotation)
+    verb.__signature__ = signature  # type: ignore[attr-defined]
+    verb.__doc__ = (verb.__doc__ or "").replace("    {options}\n", _OPTIONS)
+    return verb
+
+
+def _shown(default: object) -> object:
+    """A default as a caller would write it; the usual secret headers count without being named."""
+    return () if isinstance(default, frozenset) else default
+
+
+_OPTIONS = """\
+    method, params, headers, json, content : optional
+        One value for all rows (texts inside are templates), or the name of a column with a value per
+        row. GET without a body by default.
+    select : dict of str to str, optional
+        Column to JMESPath over the JSON body; adds a typed column each.
+    parse : callable, optional
+        From an `Outcome` to a value; adds a column `parsed`. What it raises costs its row only. Lists,
+        dicts and DataFrames become JSON text, which ``frame.harvest.expand("parsed", explode=True)`` reads.
+    parse_dates : collection of str, optional
+        Which of those columns hold moments in time: ISO 8601, HTTP dates, or seconds since 1970.
+    concurrency : int, default 32
+        Requests in flight, to all hosts together and to each.
+    rate : float, str or Pace, optional
+        The most requests per host: ``10`` a second, ``"100/min"``. Without it the host's own limit is found.
+    realm : callable, optional
+        From a `Call` to the name of what shares one limit, where that is not the host.
+    retry : int or Retry, default Retry()
+        An int is the number of attempts.
+    timeout : float or Timeout, default 30
+        Seconds for one attempt; `Timeout` has more limits.
+    max_bytes : int or None, default 64 MiB
+        Largest body, decoded.
+    auth : (str, str), str or httpx.Auth, optional
+        User and password, a bearer token, or any flow of httpx's.
+    proxy : str, optional
+        A proxy's URL; by default what the environment says.
+    verify : bool, str or ssl.SSLContext, default True
+        False trusts any certificate; a path names a CA bundle.
+    http2 : bool, default False
+    follow_redirects : bool, default True
+    client : optional
+        `afetch_frame` takes your open `httpx.AsyncClient`, or one that works alike, and leaves it open;
+        the blocking verbs take a function that makes one, or a mapping of its settings.
+    secret_headers : collection of str, optional
+        Headers never shown, nor sent on to another origin, besides the usual ones.
+    secret_params : collection of str, optional
+        Parameters of the query never shown or stored, besides those that are commonly named so.
+    block_private : bool or "redirects", default "redirects"
+        Refuse private and link-local addresses: always, never, or where a redirect leaves a public host.
+    store : path, optional
+        A folder that keeps every answer: what is in it is not asked again. `read` gives it back.
+    refetch : "errors", "all", timedelta or callable, optional
+        What to ask again though the store has it: what failed for good; everything; what is older
+        (with ``If-None-Match`` or ``If-Modified-Since``, RFC 9110 §13.1); or what a function of the
+        stored `Outcome` says. What failed for the moment is asked again anyway.
+    dedupe : bool, default True
+        One request for equal rows; never for POST and PATCH.
+    prefix : str, default ""
+        Put before the names of the result columns.
+    engine : {"auto", "curl", "httpx"}
+    progress : bool or callable, default True
+        A tqdm bar where there is a terminal or a notebook; a function gets a `Progress` now and then.
+"""

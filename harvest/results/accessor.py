@@ -130,7 +130,7 @@ class HarvestAccessor:
         explode: bool | str = False,
         parse_dates: Collection[str] = (),
     ) -> pd.DataFrame:
-        """The frame with the fields of its JSON bodies as columns.
+        """The frame with the fields of its JSON bodies as columns; failed rows have none.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class HarvestAccessor:
         0  Oslo          3
         0  Oslo          4
         """
-        texts = self._frame[self._column(column)].tolist()
+        texts = self._texts(self._column(column))
         if explode is False:
             kept, rows = self._frame, expansion.expanded(texts, max_level)
         else:
@@ -269,6 +269,11 @@ class HarvestAccessor:
     @property
     def _url(self) -> str:
         return self._origin.url or "url"
+
+    def _texts(self, column: str) -> list[Any]:
+        """The cells of a column; of the bodies only the good answers, for others say what is wrong."""
+        cells = self._frame[column]
+        return (cells.where(self._ok.to_numpy(), None) if column == self._prefix + "text" else cells).tolist()
 
     def _column(self, name: str) -> str:
         """The name of a column of JSON; that of a result column without its prefix will do."""

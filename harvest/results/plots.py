@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Counts = np.ndarray[Any, Any]
+
 _OK, _REFUSED = "#2a7f9e", "#e07b39"
-_FAILED = ("#c44536", "#e07b39", "#e8b04a", "#8e6c8a", "#6b7a8f", "#a3a3a3")
+_FAILED = ("#c44536", "#e8b04a", "#8e6c8a", "#8c5a3c", "#6b7a8f", "#b5b5b5")
 """Colours of the kinds of failures, the most frequent first; the last is for all that remain."""
 _HOSTS = 12
+_WIDE = 30
+"""Characters of a host's name that are shown."""
 _BINS = 40
+_SLICES = 80
+"""Of time, at most."""
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Type", "Format"))
 
 
 def draw(frame: pd.DataFrame, prefix: str, url: str, timeline: Timeline | None) -> Figure:
@@ -37,6 +45,7 @@ def draw(frame: pd.DataFrame, prefix: str, url: str, timeline: Timeline | None) 
         _over_time(right, *_of_rows(frame, prefix), "rows")
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
+        _legend(axes)
     return figure
 
 
@@ -45,7 +54,7 @@ def svg(frame: pd.DataFrame, prefix: str, url: str, timeline: Timeline | None) -
     if find_spec("matplotlib") is None:
         return ""
     sink = StringIO()
-    draw(frame, prefix, url, timeline).savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
+    draw(frame, prefix, url, timeline).savefig(sink, format="svg", metadata=_NO_METADATA)
     return sink.getvalue()[sink.getvalue().index("<svg") :]
 
 
@@ -67,6 +76,14 @@ def _figure() -> Figure:
     return Chart(figsize=(12, 3.4), layout="constrained")
 
 
+def _legend(axes: Axes) -> None:
+    """Below the picture, where it hides nothing."""
+    labels = axes.get_legend_handles_labels()
+    if labels[0]:
+        axes.legend(*labels, frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=3,
+                    handlelength=1, columnspacing=1.2)  # fmt: skip
+
+
 def _outcomes(axes: Axes, frame: pd.DataFrame, prefix: str, url: str) -> None:
     counts = pd.crosstab(summaries.hosts(frame, prefix, url), summaries.fates(frame, prefix))
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
@@ -74,14 +91,21 @@ def _outcomes(axes: Axes, frame: pd.DataFrame, prefix: str, url: str) -> None:
         rest = counts.iloc[_HOSTS - 1 :].sum().rename(f"{len(counts) - _HOSTS + 1} others")
         counts = pd.concat([counts.iloc[: _HOSTS - 1], rest.to_frame().T])
     counts = counts.iloc[::-1]
-    start = np.zeros(len(counts))
+    places, start = np.arange(len(counts)), np.zeros(len(counts))
     for kind, colour, width in _stacked(counts):
-        axes.barh(counts.index, width, left=start, color=colour, height=0.6, label=kind)
+        axes.barh(places, width, left=start, color=colour, height=0.6, label=kind)
         start += width
+    axes.set_yticks(places, [_short(str(host)) for host in counts.index])
     axes.set_title("outcomes by host", loc="left", fontsize="medium")
     axes.set_xlabel("rows")
+    axes.locator_params(axis="x", nbins=6)
     axes.margins(y=0.35 if len(counts) < 4 else 0.05)
-    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.18), ncols=3)
+
+
+def _short(host: str) -> str:
+    """The beginning and the end of a long name, as there is no room for both and the pictures."""
+    half = _WIDE // 2
+    return host if len(host) <= _WIDE else f"{host[:half]}…{host[-half:]}"
 
 
 def _stacked(counts: pd.DataFrame) -> list[tuple[str, str, Any]]:
@@ -102,38 +126,55 @@ def _latency(axes: Axes, frame: pd.DataFrame, prefix: str) -> None:
     ok = frame[prefix + "ok"].to_numpy(dtype=bool)
     taken = seconds > 0
     axes.set_title("seconds of the last attempt", loc="left", fontsize="medium")
-    axes.set_xscale("log")
     axes.set_ylabel("rows")
     if not taken.any():
+        axes.set_xticks([])
         return
-    low, high = seconds[taken].min(), seconds[taken].max()
-    bins = np.geomspace(low * 0.9, high * 1.1, _BINS)
-    series = [seconds[taken & ok], seconds[taken & ~ok]]
-    axes.hist(series, bins=bins.tolist(), stacked=True, color=[_OK, _FAILED[0]], label=["ok", "failed"])
+    low, high = float(seconds[taken].min()) / 1.6, float(seconds[taken].max()) * 1.6
+    bins = np.geomspace(low, high, _BINS).tolist()
+    parts = [("ok", _OK, seconds[taken & ok]), ("failed", _FAILED[0], seconds[taken & ~ok])]
+    names, colours, values = zip(*(part for part in parts if len(part[2])), strict=True)
+    axes.set_xscale("log")
+    axes.hist(values, bins=bins, stacked=True, color=colours, label=names)
     median = float(np.median(seconds[taken]))
-    axes.axvline(median, color="#333333", linewidth=1, linestyle=":", label=f"median {median:.3g} s")
-    axes.legend(frameon=False, fontsize="small")
+    axes.axvline(median, color=axes.xaxis.label.get_color(), linewidth=1, linestyle=":", label=f"median {median:.3g} s")
+    ticks = _ticks(low, high)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
 
 
-def _over_time(axes: Axes, ended: np.ndarray[Any, Any], refused: np.ndarray[Any, Any], width: float, what: str) -> None:
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers in between; at least one, where `high` is at least 2.5 times `low`."""
+    digits = (1, 2, 5) if high < low * 300 else (1,)
+    ends = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [each for end in ends for digit in digits if low <= (each := digit * 10.0**end) <= high]
+
+
+def _over_time(axes: Axes, ended: Counts, refused: Counts, width: float, what: str) -> None:
+    many = -(-len(ended) // _SLICES)
+    ended, refused, width = _coarser(ended, many), _coarser(refused, many), width * many
     edges = np.arange(len(ended) + 1) * width
     axes.stairs(ended / width, edges, fill=True, color=_OK, label=what)
     if refused.any():
         axes.stairs(refused / width, edges, fill=True, color=_REFUSED, label=f"refused (429, 503): {refused.sum():,}")
-        axes.legend(frameon=False, fontsize="small")
     axes.set_title(f"{what} per second", loc="left", fontsize="medium")
     axes.set_xlabel("seconds")
     axes.set_ylim(bottom=0)
 
 
-def _of_rows(frame: pd.DataFrame, prefix: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
+def _coarser(counts: Counts, many: int) -> Counts:
+    """So many slices of time as one."""
+    return np.add.reduceat(counts, np.arange(0, len(counts), many))
+
+
+def _of_rows(frame: pd.DataFrame, prefix: str) -> tuple[Counts, Counts, float]:
     """Rows and refused rows per slice of time, for a frame whose harvest is not remembered."""
     at = frame[prefix + "fetched_at"]
     came = at.notna().to_numpy(bool)
     if not came.any():
         return np.zeros(1, int), np.zeros(1, int), 1.0
     seconds = (at[came] - at[came].min()).dt.total_seconds().to_numpy(float)
-    width = max(0.125, float(seconds.max()) / 200)
+    width = max(0.125, float(seconds.max()) / min(_SLICES, 8 + len(seconds) // 10))
     places = (seconds / width).astype(int)
     status = summaries.numbers(frame, prefix + "status_code")[came]
     many = int(places.max()) + 1

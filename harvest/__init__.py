@@ -1,7 +1,11 @@
 """A table of endpoints goes in, the same table comes back with a response or an error on every row.
 
 >>> import harvest
->>> frame = harvest.fetch_frame(df)                                        # doctest: +SKIP
+>>> frame = harvest.fetch_frame(["http://127.0.0.1:1/", None], retry=1, progress=False)
+>>> frame[["url", "ok", "error"]]
+                    url     ok            error
+0  http://127.0.0.1:1/  False          connect
+1                  NaN  False  invalid_request
 """
 
 from harvest._version import __version__
@@ -44,3 +48,8 @@ __all__ = [
     "read",
     "run",
 ]
+
+
+def __dir__() -> list[str]:
+    """What completion shows: the public names, not the modules behind them."""
+    return __all__

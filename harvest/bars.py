@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from time import monotonic
 from typing import Any
 
 from harvest.progress import Progress
+
+_FORMS = (
+    None,
+    "{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
+    "{percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}",
+)
+_FORMS_OF_NO_LENGTH = (None, "{n_fmt}{unit}{postfix}")
+"""How a bar is written, tqdm's own way first: where the line is short, the notes are worth more than the bar."""
+_DRAWN = 9
+"""Columns by which tqdm may shorten the bar itself."""
+_SHORTEST = 8
+"""Letters of a host's name that are always shown."""
 
 
 class Bar:
@@ -39,16 +52,31 @@ class Bar:
             self._try(lambda: self._tell(counts))
 
     def _draw(self, progress: Progress) -> None:
-        self._bar.set_postfix_str(progress.notes, refresh=False)
         self._bar.n, self._bar.initial = progress.done, progress.stored  # what was stored tells nothing of the rate
+        self._bar.set_postfix_str(progress.notes, refresh=False)
+        if columns := self._bar.format_dict["ncols"]:
+            self._fit(progress, columns)
         with self._bar.get_lock():  # refresh() itself would keep the lock if it failed
             self._try(lambda: self._bar.refresh(nolock=True))
+
+    def _fit(self, progress: Progress, columns: int) -> None:
+        """Choose a form in which nothing is cut off, or at least no more than the beginning of a host's name."""
+        for form in _FORMS if self._bar.total else _FORMS_OF_NO_LENGTH:
+            self._bar.bar_format = form
+            drawn = self._bar.format_meter(**{**self._bar.format_dict, "ncols": None})
+            over = len(drawn) - columns - (_DRAWN if form is None and self._bar.total else 0)
+            if over <= 0:
+                return
+        notes = shortened(progress, len(progress.notes) - over)
+        self._bar.set_postfix_str(notes, refresh=False)
 
     def _tell(self, line: str) -> None:
         if self._in_notebook:  # where standard error looks like a mishap
             _display({"text/plain": line}, raw=True)
         else:
-            print(line, file=sys.stderr, flush=True)
+            whole = line.ljust(self._bar.format_dict["ncols"] or 0)  # over what the bars of other harvests left there
+            self._bar.write(whole, file=sys.stderr)
+            sys.stderr.flush()
 
     def _try(self, act: Callable[[], object]) -> None:
         try:
@@ -69,9 +97,32 @@ class Silence:
 
 def open_bar(progress: bool | Callable[[Progress], object], total: int | None) -> Bar | Silence:
     """A bar if it is wanted and there is somewhere to draw it: a notebook or a terminal."""
-    if progress is True and (_in_notebook() or _on_terminal()):
-        return Bar(total)
+    try:
+        if progress is True and (_in_notebook() or _on_terminal()):
+            return Bar(total)
+    except (OSError, ValueError):  # it is closed, or gone
+        return Silence()
     return Silence()
+
+
+def shortened(progress: Progress, room: int) -> str:
+    """The notes within so many columns, with what matters most: what failed, and why it waits."""
+    notes = ""
+    for lean in (replace(progress, stored=0), replace(progress, stored=0, retrying=0)):
+        notes = _with_short_host(lean, room)
+        if len(notes) <= room:
+            break
+    return notes[: max(0, room)]
+
+
+def _with_short_host(progress: Progress, room: int) -> str:
+    """The notes with as much of the end of the host's name as there is room for."""
+    wait, over = progress.waiting, len(progress.notes) - room
+    if wait is None or over <= 0:
+        return progress.notes
+    kept = max(_SHORTEST, len(wait.host) - over - 1)
+    host = wait.host if kept >= len(wait.host) - 1 else f"…{wait.host[-kept:]}"
+    return replace(progress, waiting=wait._replace(host=host)).notes
 
 
 def _on_terminal() -> bool:

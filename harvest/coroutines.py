@@ -18,6 +18,7 @@ def run(coroutine: Coroutine[Any, Any, T], *, nested: bool = False) -> T:
     Parameters
     ----------
     coroutine : coroutine
+        Such as ``harvest.afetch_frame(df)``, not awaited yet.
     nested : bool, default False
         Run it on the loop that is running in this thread, for objects that belong to that loop. It is
         patched for that with nest-asyncio2, then and for good, which slows all its tasks. By default
@@ -37,9 +38,10 @@ def run(coroutine: Coroutine[Any, Any, T], *, nested: bool = False) -> T:
 
     Examples
     --------
+    >>> import harvest
     >>> async def answer():
     ...     return 42
-    >>> run(answer())
+    >>> harvest.run(answer())
     42
     """
     if not isinstance(coroutine, Coroutine):

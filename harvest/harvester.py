@@ -20,7 +20,7 @@ from harvest.orders import Order
 from harvest.outcomes import Outcome, Summary
 from harvest.previews import Preview
 from harvest.session import Session
-from harvest.signatures import spelled_out
+from harvest.signatures import described, spelled_out
 from harvest.sinks import BatchSink, FrameSink
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _AHEAD = 1_024
 """Rows that `fetch_to` pulls before those that are under way are done."""
 
 
+@described
 class Harvester:
     """The verbs as methods, with options of their own; connections stay open between calls.
 
@@ -39,14 +40,24 @@ class Harvester:
 
     Parameters
     ----------
-    **options
-        Any keyword of `fetch_frame`; each call may override them.
+    {options}
+
+    Raises
+    ------
+    UsageError
+        An option makes no sense.
 
     Examples
     --------
-    >>> with Harvester(concurrency=8, progress=False) as api:          # doctest: +SKIP
-    ...     stations = api.fetch_frame(df)
-    ...     readings = api.fetch_frame(stations, "https://api.example.com/{station_id}/readings")
+    >>> import harvest, harvest.demo
+    >>> with harvest.demo.serve(calm=True) as service, harvest.Harvester(concurrency=8, progress=False) as api:
+    ...     stations = api.fetch_frame(service.stations[:3])
+    ...     readings = api.fetch_frame(stations, service.url + "/stations/{station_id}/readings")
+    >>> readings[["station_id", "ok", "status_code"]]
+      station_id    ok  status_code
+    0    st-0001  True          200
+    1    st-0002  True          200
+    2    st-0003  True          200
     """
 
     _keep = True
@@ -67,7 +78,14 @@ class Harvester:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that were kept."""
+        """Close the connections that were kept; a `with` block does it by itself.
+
+        Examples
+        --------
+        >>> import harvest
+        >>> api = harvest.Harvester()
+        >>> api.close()
+        """
         self._session.close()
 
     # -- verbs

@@ -39,10 +39,22 @@ def last() -> Any:
     A forgotten assignment or a stopped cell costs nothing: the frame is still here. The iterating
     verbs hand over their rows and keep none.
 
+    Returns
+    -------
+    DataFrame
+        That very frame, of the kind that `as_` asked for.
+
     Raises
     ------
     UsageError
         If there was none yet.
+
+    Examples
+    --------
+    >>> import harvest
+    >>> _ = harvest.fetch_frame([None, None], progress=False)
+    >>> len(harvest.last())
+    2
     """
     if not _last:
         raise UsageError("no frame was made in this process yet; call harvest.fetch_frame(…) first")

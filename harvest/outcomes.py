@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harvest.errors import ErrorKind
 from harvest.tables import Table
-from harvest.words import counted, spoken
+from harvest.words import counted, pace, spoken
 
 
 @dataclass(slots=True)
@@ -48,6 +48,7 @@ class Outcome:
     status_code : int or None
         Of the last response; None if none came.
     error : ErrorKind or None
+        Why it is not ok.
     error_detail : str or None
         One sentence with the cause; secrets masked.
     text : str or None
@@ -72,6 +73,13 @@ class Outcome:
         Names the request in the store, if there is one.
     stored : bool
         It was in the store already: nothing was sent.
+
+    Examples
+    --------
+    >>> import harvest
+    >>> for outcome in harvest.fetch_iter(["http://127.0.0.1:1/"], retry=1, progress=False):
+    ...     print(outcome.row, outcome.ok, outcome.error, outcome.attempts)
+    0 False connect 1
     """
 
     row: int
@@ -117,6 +125,16 @@ class Summary:
     bytes : int
         Of bodies, as received.
     seconds : float
+        Since the harvest began.
+
+    Examples
+    --------
+    >>> import harvest, tempfile
+    >>> counts = harvest.fetch_to(["http://127.0.0.1:1/", None], tempfile.mkdtemp(), retry=1, progress=False)
+    >>> counts
+    0 ok · 2 failed (1 invalid_request, 1 connect) · ... s · .../s
+    >>> counts.rows, counts.requests
+    (2, 1)
     """
 
     total: int | None = None
@@ -132,7 +150,21 @@ class Summary:
     seconds: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
-        """Count one finished row."""
+        """Count one finished row.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of that row.
+
+        Examples
+        --------
+        >>> import harvest
+        >>> counts = harvest.Summary(total=2)
+        >>> counts.add(harvest.Outcome(0, ok=True))
+        >>> counts
+        1 of 2 rows · 1 ok · 0 failed
+        """
         self.rows += 1
         self.saved += outcome.stored
         if outcome.ok:
@@ -144,7 +176,14 @@ class Summary:
 
     @property
     def rate(self) -> float:
-        """Rows per second, without those of the store."""
+        """Rows per second, without those of the store.
+
+        Examples
+        --------
+        >>> import harvest
+        >>> harvest.Summary(rows=300, saved=100, seconds=10).rate
+        20.0
+        """
         return (self.rows - self.saved) / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
@@ -153,7 +192,7 @@ class Summary:
         failed = f"{self.failed:,} failed" + (f" ({why})" if why else "")
         saved = f"{self.saved:,} from store" if self.saved else ""
         took = spoken(self.seconds) if self.seconds else ""
-        rate = f"{self.rate:,.0f}/s" if self.rate else ""
+        rate = pace(self.rate) if self.rate else ""
         return " · ".join(filter(None, (part, f"{self.ok:,} ok", failed, saved, took, rate)))
 
     __repr__ = __str__

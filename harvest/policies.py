@@ -46,8 +46,8 @@ class Retry:
     base, cap : float, default 0.5 and 60
         Seconds of the exponential back-off with full jitter: before retry *n* (from 0) a time
         drawn evenly from ``[0, min(cap, base * 2**n)]`` passes (AWS Architecture Blog, 2015).
-    statuses : set of int
-        Statuses that count as transient: 408 425 429 500 502 503 504.
+    statuses : set of int, optional
+        Statuses that count as transient, by default 408 425 429 500 502 503 504.
     unsafe : bool, default False
         Try a POST or PATCH again even where the server may have acted on it (RFC 9110 §9.2.2).
         A request with an ``Idempotency-Key`` header is tried again anyway.
@@ -57,9 +57,15 @@ class Retry:
         Seconds for which a host may give no good answer at all before its remaining rows fail as
         ``circuit_open``. A host that never gave one has 5; None never gives up.
 
+    Raises
+    ------
+    UsageError
+        A number makes no sense.
+
     Examples
     --------
-    >>> Retry(attempts=3, cap=10)
+    >>> import harvest
+    >>> harvest.Retry(attempts=3, cap=10)
     Retry(attempts=3, cap=10)
     """
 
@@ -94,18 +100,24 @@ class Timeout:
     Parameters
     ----------
     total : float or None, default 30
-        For one attempt, from its start to the last byte.
+        Seconds for one attempt, from its start to the last byte.
     connect : float or None, default 10
-        To reach the host, TLS handshake included.
+        Seconds to reach the host, TLS handshake included.
     idle : float or None, default None
-        Without a single byte arriving.
+        Seconds without a single byte arriving.
     deadline : float or None, default None
-        For a row with all its attempts and waits.
+        Seconds for a row with all its attempts and waits, from its first request on.
+
+    Raises
+    ------
+    UsageError
+        A number makes no sense.
 
     Examples
     --------
-    >>> Timeout(total=5)
-    Timeout(total=5)
+    >>> import harvest
+    >>> harvest.Timeout(total=5, deadline=60)
+    Timeout(total=5, deadline=60)
     """
 
     total: float | None = 30.0
@@ -133,9 +145,15 @@ class Pace:
     burst : int, default 1
         Requests that may leave together after a pause; its others may come on top in the shortest window.
 
+    Raises
+    ------
+    UsageError
+        A window cannot be read; write one such as ``"10/s"``.
+
     Examples
     --------
-    >>> Pace("10/s", "500/min").windows
+    >>> import harvest
+    >>> harvest.Pace("10/s", "500/min").windows
     ((10.0, 1.0), (500.0, 60.0))
     """
 

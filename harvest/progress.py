@@ -48,6 +48,14 @@ class Progress:
         The host that is left alone longest, for how many seconds more, and why.
     stored : int
         Rows, of those done, that were in the store.
+
+    Examples
+    --------
+    >>> import harvest
+    >>> moments = []
+    >>> frame = harvest.fetch_frame([None, None], progress=moments.append)
+    >>> moments[-1].done, moments[-1].failed
+    (2, 2)
     """
 
     total: int | None
@@ -62,7 +70,14 @@ class Progress:
 
     @property
     def notes(self) -> str:
-        """What is worth saying beside the bar, in a few words."""
+        """What is worth saying beside the bar, in a few words.
+
+        Examples
+        --------
+        >>> import harvest
+        >>> harvest.Progress(total=9, done=3, ok=1, failed=2, retrying=5, in_flight=1, rate=1.0, waiting=None).notes
+        '2 failed, 5 retrying'
+        """
         parts = [f"{self.stored:,} from store"] if self.stored else []
         if self.failed:
             parts.append(f"{self.failed:,} failed")

@@ -7,11 +7,13 @@ Ctrl-C for the length of the call. A loop that runs in the caller is never touch
 from __future__ import annotations
 
 import contextvars
+import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +23,8 @@ T = TypeVar("T")
 
 SLICE = 0.05
 """Seconds between two looks at the worker."""
+_MOMENT = 0.1
+"""Seconds that a fork may be held up."""
 GRACE = 5.0
 """Seconds that a stopped worker may take, when a caller's function holds it up."""
 
@@ -38,6 +42,28 @@ class Stop(threading.Event):
 
 
 _around: ContextVar[Stop | None] = ContextVar("harvest_stop", default=None)
+
+
+_leaving: deque[int] = deque(maxlen=64)
+"""Threads that Python has joined, while the system may not have ended them yet."""
+
+
+def _see_off() -> None:
+    """Wait until they are gone, a moment at most.
+
+    On its way out a thread may hold a lock of OpenSSL's, and in a child that is forked just then nobody would ever
+    unlock it.
+    """
+    until = monotonic() + _MOMENT
+    while _leaving and monotonic() < until:
+        if os.path.exists(f"/proc/self/task/{_leaving[0]}"):
+            sleep(_MOMENT / 100)
+        else:
+            _leaving.popleft()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_see_off)
 
 
 class Worker(Generic[T]):
@@ -80,12 +106,12 @@ class Worker(Generic[T]):
         """Whether the work is done, waiting for that as long as this."""
         if not self._done.wait(seconds):
             return False
-        self._thread.join()
+        self._join()
         return True
 
     def result(self) -> T:
         """What the work returned; raises what it raised. Only once it is done."""
-        self._thread.join()
+        self._join()
         if self._error is not None:
             try:
                 raise self._error
@@ -100,6 +126,11 @@ class Worker(Generic[T]):
                 self._watchers.append(tell)
                 return
         tell()
+
+    def _join(self) -> None:
+        self._thread.join()
+        if self._thread.native_id is not None and self._thread.native_id not in _leaving:
+            _leaving.append(self._thread.native_id)
 
     def _run(self) -> None:
         _around.set(self._stopping)

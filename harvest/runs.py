@@ -66,8 +66,9 @@ def bar(harvest: Harvest) -> Iterator[Callable[[], None]]:
     try:
         yield lambda: drawn.update(harvest.progress)
         counts = str(harvest.summary)
-    except Interrupted:
-        counts = str(harvest.summary)
+    except BaseException as stopped:
+        if not isinstance(stopped, Exception | GeneratorExit):  # Ctrl-C, or a cancellation
+            counts = str(harvest.summary)
         raise
     finally:
         drawn.close(harvest.progress, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -25,8 +26,23 @@ def spelled_out(verb: F) -> F:
     ]
     signature = inspect.Signature([*named, *options], return_annotation=inspect.signature(verb).return_annotation)
     verb.__signature__ = signature  # type: ignore[attr-defined]
-    verb.__doc__ = (verb.__doc__ or "").replace("    {options}\n", _OPTIONS)
-    return verb
+    return described(verb)
+
+
+def described(thing: F) -> F:
+    """Put the descriptions of all options where the docstring has ``{options}``."""
+    if thing.__doc__:
+        thing.__doc__ = inspect.cleandoc(thing.__doc__).replace("{options}\n", inspect.cleandoc(_OPTIONS) + "\n")
+    return thing
+
+
+def told_alike(verb: Callable[..., Any], method: Callable[..., Any]) -> None:
+    """Give a method of `Harvester` the help of its verb, with its own words second and its own example."""
+    summary, _, rest = (verb.__doc__ or "").partition("\n\n")
+    rest = re.sub(r"^>>> import .*harvest.*$", r"\g<0>\n>>> api = harvest.Harvester()", rest, flags=re.MULTILINE)
+    rest = rest.replace(f"harvest.{verb.__name__}(", f"api.{verb.__name__}(")
+    own = f"{method.__doc__} What is left out here is as the harvester was told."
+    method.__doc__ = f"{summary}\n\n{own}\n\n{rest}"
 
 
 def _shown(default: object) -> object:
@@ -54,9 +70,9 @@ _OPTIONS = """\
     retry : int or Retry, default Retry()
         An int is the number of attempts.
     timeout : float or Timeout, default 30
-        Seconds for one attempt; `Timeout` has more limits.
+        Seconds for one attempt, 10 of them at most to connect; `Timeout` has more limits.
     max_bytes : int or None, default 64 MiB
-        Largest body, decoded.
+        Largest body, in bytes, decoded; None is no limit.
     auth : (str, str), str or httpx.Auth, optional
         User and password, a bearer token, or any flow of httpx's.
     proxy : str, optional
@@ -64,7 +80,9 @@ _OPTIONS = """\
     verify : bool, str or ssl.SSLContext, default True
         False trusts any certificate; a path names a CA bundle.
     http2 : bool, default False
+        Offer HTTP/2 to servers behind TLS.
     follow_redirects : bool, default True
+        False takes a redirect as the answer.
     client : optional
         `afetch_frame` takes your open `httpx.AsyncClient`, or one that works alike, and leaves it open;
         the blocking verbs take a function that makes one, or a mapping of its settings.
@@ -84,7 +102,8 @@ _OPTIONS = """\
         One request for equal rows; never for POST and PATCH.
     prefix : str, default ""
         Put before the names of the result columns.
-    engine : {"auto", "curl", "httpx"}
+    engine : {"auto", "curl", "httpx"}, default "auto"
+        What moves the bytes: libcurl, or httpx where something is tied to that, such as a `client` or a mock.
     progress : bool or callable, default True
         A tqdm bar where there is a terminal or a notebook; a function gets a `Progress` now and then.
 """

@@ -13,7 +13,7 @@ from harvest.interchange import As
 from harvest.options import FetchOptions
 from harvest.outcomes import Outcome, Summary
 from harvest.previews import Preview
-from harvest.signatures import spelled_out
+from harvest.signatures import spelled_out, told_alike
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +50,7 @@ def fetch_frame(data: Any, url: str | None = None, *, as_: As = "pandas", **opti
     url : str, default "url"
         A column's name, or a template such as ``"https://api.example.com/{station_id}"`` whose values
         are percent-encoded.
-    as_ : {"pandas", "polars", "arrow"}
+    as_ : {"pandas", "polars", "arrow"}, default "pandas"
         What the result is to be: a `pandas.DataFrame`, a `polars.DataFrame` or a `pyarrow.Table`, in which an
         index becomes columns.
     {options}
@@ -107,13 +107,22 @@ async def afetch_frame(
 
     Parameters
     ----------
-    data, url, as_
+    data : DataFrame, Series, iterable or path
+        As in `fetch_frame`.
+    url : str, default "url"
+        As in `fetch_frame`.
+    as_ : {"pandas", "polars", "arrow"}, default "pandas"
         As in `fetch_frame`.
     {options}
 
     Returns
     -------
     DataFrame
+        As from `fetch_frame`.
+
+    Raises
+    ------
+    UsageError, StoreError
         As from `fetch_frame`.
 
     Examples
@@ -134,7 +143,9 @@ def fetch_iter(data: Any, url: str | None = None, **options: Unpack[FetchOptions
 
     Parameters
     ----------
-    data, url
+    data : DataFrame, Series, iterable or path
+        As in `fetch_frame`.
+    url : str, default "url"
         As in `fetch_frame`.
     {options}
 
@@ -142,6 +153,13 @@ def fetch_iter(data: Any, url: str | None = None, **options: Unpack[FetchOptions
     ------
     Outcome
         `row` tells which row it belongs to.
+
+    Raises
+    ------
+    UsageError, StoreError
+        As from `fetch_frame`.
+    Interrupted
+        Ctrl-C or the notebook's stop button; its `frame` is None, for what came was handed over.
 
     Examples
     --------
@@ -185,16 +203,27 @@ def fetch_batches(
 
     Parameters
     ----------
-    data, url, as_
+    data : DataFrame, Series, iterable or path
+        As in `fetch_frame`.
+    url : str, default "url"
         As in `fetch_frame`.
     batch_size : int, default 1000
         Rows per frame.
+    as_ : {"pandas", "polars", "arrow"}, default "pandas"
+        As in `fetch_frame`.
     {options}
 
     Yields
     ------
     DataFrame
         As from `fetch_frame`, for a slice of the rows.
+
+    Raises
+    ------
+    UsageError, StoreError
+        As from `fetch_frame`.
+    Interrupted
+        Ctrl-C or the notebook's stop button; its `frame` is None, for what came was handed over.
 
     Examples
     --------
@@ -213,11 +242,11 @@ def fetch_to(data: Any, path: str | PathLike[str], url: str | None = None, **opt
 
     Parameters
     ----------
-    data
+    data : DataFrame, Series, iterable or path
         As in `fetch_frame`; an iterator is pulled only a little ahead.
     path : path
         The folder. What it has already is not asked again.
-    url
+    url : str, default "url"
         As in `fetch_frame`.
     {options}
 
@@ -254,9 +283,9 @@ def preview(data: Any, url: str | None = None, **options: Unpack[FetchOptions]) 
 
     Parameters
     ----------
-    data
+    data : DataFrame, Series, list or path
         As in `fetch_frame`, but for iterators, which it would use up.
-    url
+    url : str, default "url"
         As in `fetch_frame`.
     {options}
 
@@ -277,3 +306,7 @@ def preview(data: Any, url: str | None = None, **options: Unpack[FetchOptions]) 
     1
     """
     return _Once().preview(data, url, **options)
+
+
+for _verb in (fetch_frame, afetch_frame, fetch_iter, fetch_batches, fetch_to, preview):
+    told_alike(_verb, getattr(Harvester, _verb.__name__))

@@ -14,4 +14,20 @@ def spoken(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours >= 48:
+        return f"{hours // 24:,} days {hours % 24} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def on_a_line(text: str, most: int = 160) -> str:
+    """The text without line breaks, and cut short if it is long."""
+    whole = " ".join(text.split())
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+
+
+def pace(rate: float) -> str:
+    """A rate per second, or per minute or hour where that is less than one."""
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if rate * seconds >= 1:
+            return f"{rate * seconds:,.0f}/{unit}"
+    return f"{rate * 3600:,.0f}/h"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,13 +19,14 @@ PATIENCE = 20.0
 
 @dataclass
 class Cell:
-    """What running a cell brought: what it printed, what it raised, the value of its last line."""
+    """What running a cell brought: what it printed, displayed and raised, the value of its last line."""
 
     out: str = ""
     err: str = ""
     value: str = ""
     raised: str = ""
     traceback: str = ""
+    shown: list[dict[str, Any]] = field(default_factory=list)
     begun: bool = False
     over: bool = False
 
@@ -38,6 +40,7 @@ class Kernel:
     stderr: Path
     cells: dict[str, Cell] = field(default_factory=dict)
     widgets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    displays: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def send(self, code: str) -> Cell:
         """Queue a cell."""
@@ -55,6 +58,22 @@ class Kernel:
         """Run a cell."""
         return self.wait(self.send(code))
 
+    def complete(self, code: str) -> list[str]:
+        """What the tab key offers at the end of the code."""
+        found = self._asked(self.client.complete(code, len(code)))
+        return [match.removeprefix(".") for match in found["matches"] if not match.startswith("%")]
+
+    def inspect(self, code: str) -> str:
+        """What shift-tab shows at the end of the code."""
+        text = self._asked(self.client.inspect(code, len(code)))["data"].get("text/plain", "")
+        return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+    def _asked(self, request: str) -> dict[str, Any]:
+        while (reply := self.client.get_shell_msg(timeout=PATIENCE))["parent_header"].get("msg_id") != request:
+            continue
+        content: dict[str, Any] = reply["content"]
+        return content
+
     def interrupt(self) -> None:
         """The notebook's stop button."""
         self.manager.interrupt_kernel()
@@ -69,10 +88,14 @@ class Kernel:
         if kind in ("comm_open", "comm_msg"):
             state = content["data"].get("state", {})
             self.widgets.setdefault(content["comm_id"], {}).update(state)
+        if kind in ("display_data", "update_display_data") and (name := content["transient"].get("display_id")):
+            self.displays.setdefault(name, {}).update(content["data"])
         cell = self.cells.get(message["parent_header"].get("msg_id", ""))
         if cell is None:
             return
-        if kind == "stream":
+        if kind == "display_data":
+            cell.shown.append(content["data"])
+        elif kind == "stream":
             setattr(cell, name := content["name"].removeprefix("std"), getattr(cell, name) + content["text"])
         elif kind == "execute_result":
             cell.value = content["data"]["text/plain"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from time import monotonic
 from typing import Any
@@ -13,7 +15,7 @@ from tests.gates import closed_gate
 from tests.kernel import Cell, Kernel, kernel
 from tests.server import Server
 
-IMPORTS = "import asyncio, contextvars, json, signal, sys, threading, harvest"
+IMPORTS = "import asyncio, contextvars, json, signal, sys, tempfile, threading, harvest"
 ROUNDS = 10
 PROMISED = 1.0
 FIGURE_SPACE = "\u2007"
@@ -200,28 +202,112 @@ def bar_of(notebook: Kernel) -> dict[str, Any]:
     return state
 
 
-@pytest.mark.parametrize("fetch", FETCHES.values(), ids=FETCHES)
-def test_widget(notebook: Kernel, server: Server, fetch: str) -> None:
-    """The bar is a widget, and the state that is saved with the notebook is the last one."""
+@pytest.fixture
+def shown(notebook: Kernel) -> Kernel:
+    """The kernel, without the widgets and displays of earlier cells."""
     notebook.widgets.clear()
+    notebook.displays.clear()
+    return notebook
+
+
+COUNTS = r"\d+ ok · \d+ failed( \(.*\))?( · \d+ from store)? · \d\.\d s( · [\d,]+/s)?"
+
+
+def counts_of(cell: Cell) -> str:
+    """The one line below the bar, which is plain output and no complaint."""
+    (line,) = (each["text/plain"] for each in cell.shown if [*each] == ["text/plain"])
+    return str(line)
+
+
+VERBS = {
+    **FETCHES,
+    "iter": "for outcome in harvest.fetch_iter({urls}, progress=False, concurrency=8): pass",
+    "batches": "for part in harvest.fetch_batches({urls}, progress=False, batch_size=9, concurrency=8): pass",
+    "to": "counts = harvest.fetch_to({urls}, tempfile.mkdtemp(), progress=False, concurrency=8)",
+    "method": "frame = harvest.Harvester(concurrency=8).fetch_frame({urls}, progress=False)",
+    "run": "frame = harvest.run(harvest.afetch_frame({urls}, progress=False, concurrency=8))",
+}
+
+
+@pytest.mark.parametrize("fetch", VERBS.values(), ids=VERBS)
+def test_widget(shown: Kernel, server: Server, fetch: str) -> None:
+    """The bar is a widget, whose state and whose words are the last ones where the notebook is saved; the counts stand
+    below it."""
     urls = [server.url(f"/json?i={number}") for number in range(40)] + [server.url("/status/404")] * 2
-    fine(notebook.run(fetch.format(urls=urls).replace("progress=False", "progress=True")))
-    bar = bar_of(notebook)
+    cell = shown.run(fetch.format(urls=urls).replace("progress=False", "progress=True"))
+    fine(cell)
+    bar = bar_of(shown)
     assert (bar["value"], bar["max"], bar["bar_style"]) == (42.0, 42.0, "success")
-    texts = [state["value"] for state in notebook.widgets.values() if state.get("_model_name") == "HTMLModel"]
+    texts = [state["value"] for state in shown.widgets.values() if state.get("_model_name") == "HTMLModel"]
     assert " 42/42 " in texts[-1].replace(FIGURE_SPACE, " ")
     assert "2 failed" in texts[-1].replace(FIGURE_SPACE, " ")
+    (stored,) = shown.displays.values()
+    assert re.match(r"harvest: 100%.* 42/42 .*, 2 failed\]", stored["text/plain"])
+    assert re.fullmatch(COUNTS, counts_of(cell))
+    assert counts_of(cell).startswith("40 ok · 2 failed (2 http 404) · ")
+    assert cell.out == ""
 
 
-def test_widget_of_an_interrupt(notebook: Kernel, server: Server) -> None:
-    """An interrupted bar stands where it was, and is not called a success."""
-    notebook.widgets.clear()
+def test_widget_with_a_store(shown: Kernel, server: Server, tmp_path: Path) -> None:
+    """What came from the store is told in the bar and below it."""
+    fetch = f"frame = harvest.fetch_frame({[server.url(f'/json?i={n}') for n in range(9)]}, store={str(tmp_path)!r})"
+    fine(shown.run(fetch.replace("store=", "progress=False, store=")))
+    cell = shown.run(fetch)
+    fine(cell)
+    (stored,) = shown.displays.values()
+    assert stored["text/plain"].endswith(", 9 from store]")
+    assert re.fullmatch(r"9 ok · 0 failed · 9 from store · \d\.\d s", counts_of(cell))
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        ("harvest.fetch_frame(['http://127.0.0.1:1/'], concurrency=0)", "UsageError"),
+        ("harvest.fetch_frame(1 // number for number in (1, 0))", "ZeroDivisionError"),
+    ],
+)
+def test_no_counts_where_it_fails(shown: Kernel, code: str, raised: str) -> None:
+    """After misuse, or an error of the caller's own, there are no counts."""
+    cell = shown.run(code)
+    assert (cell.raised, cell.out, cell.err) == (raised, "", "")
+    assert not [each for each in cell.shown if [*each] == ["text/plain"]]
+
+
+def test_two_bars_at_once(shown: Kernel, server: Server) -> None:
+    """Harvests in two threads of a notebook have a widget each, and each of them is full in the end."""
+    urls = [[server.url(f"/json?i={number}&of={which}") for number in range(5 + which)] for which in (0, 1)]
+    code = f"""
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor() as pool:
+    lengths = [len(frame) for frame in pool.map(harvest.fetch_frame, {urls})]
+lengths
+"""
+    assert fine(shown.run(code)) == "[5, 6]"
+    full = [each for each in shown.widgets.values() if each.get("bar_style") == "success"]
+    assert sorted((each["value"], each["max"]) for each in full) == [(5.0, 5.0), (6.0, 6.0)]
+
+
+@pytest.mark.parametrize("kind", FETCHES)
+def test_widget_of_an_interrupt(shown: Kernel, server: Server, kind: str) -> None:
+    """An interrupted bar stands where it was, and is not called a success; the counts say how far it came, and the
+    next cell has the frame."""
     urls = [server.url("/json"), server.url("/silent")]
-    cell = notebook.send(f"harvest.fetch_frame({urls})")
+    cell = shown.send(FETCHES[kind].format(urls=urls).replace("progress=False", "progress=True"))
     assert server.wait_until(lambda: server.count("/silent") == 1)
-    notebook.interrupt()
-    assert notebook.wait(cell).raised == "Interrupted"
-    assert (bar_of(notebook)["value"], bar_of(notebook)["bar_style"]) == (1.0, "danger")
+    shown.interrupt()
+    assert shown.wait(cell).raised == {"await": "CancelledError"}.get(kind, "Interrupted")
+    assert (bar_of(shown)["value"], bar_of(shown)["bar_style"]) == (1.0, "danger")
+    (stored,) = shown.displays.values()
+    assert re.match(r"harvest:  50%.* 1/2 ", stored["text/plain"])
+    assert fine(shown.run("harvest.last().error.fillna('ok').tolist()")) == "['ok', 'interrupted']"
+    assert counts_of(cell).startswith("1 of 2 rows · 1 ok · 0 failed · ")
+
+
+def test_forgotten_assignment(notebook: Kernel, server: Server) -> None:
+    """A frame that was only looked at is still there in the next cell."""
+    fine(notebook.run(f"harvest.fetch_frame({[server.url('/json')]}, progress=False)"))
+    assert fine(notebook.run("frame = harvest.last(); frame.ok.tolist()")) == "[True]"
+    assert len(server.requests) == 1
 
 
 def test_without_widgets(notebook: Kernel, server: Server) -> None:
@@ -239,11 +325,12 @@ len(said)
     cell = notebook.run(code)
     assert (cell.raised, cell.value) == ("", "0")
     assert "3/3" in cell.out
-    assert notebook.widgets == {}
+    assert re.fullmatch(COUNTS, counts_of(cell))
+    assert (cell.err, notebook.widgets) == ("", {})
 
 
 def test_no_bar(notebook: Kernel, server: Server) -> None:
     """`progress=False` shows nothing."""
     notebook.widgets.clear()
     cell = notebook.run(f"frame = harvest.fetch_frame({[server.url('/json')]}, progress=False)")
-    assert (cell.raised, cell.out, cell.err, notebook.widgets) == ("", "", "", {})
+    assert (cell.raised, cell.out, cell.err, cell.shown, notebook.widgets) == ("", "", "", [], {})

@@ -15,8 +15,26 @@ import harvest
 from harvest import Harvester, Pace, Retry, Timeout, UsageError
 from harvest.heads import SECRET_HEADERS
 from harvest.options import FetchOptions, Options
+from harvest.results.accessor import HarvestAccessor
 
-VERBS = [harvest.fetch_frame, harvest.afetch_frame, harvest.fetch_iter, harvest.fetch_batches]
+API = Harvester(progress=False)
+SIGNATURES: list[tuple[Callable[..., Any], list[str]]] = [
+    (harvest.fetch_frame, ["data", "url", "as_"]),
+    (harvest.afetch_frame, ["data", "url", "as_"]),
+    (harvest.fetch_iter, ["data", "url"]),
+    (harvest.fetch_batches, ["data", "url", "batch_size", "as_"]),
+    (harvest.fetch_to, ["data", "path", "url"]),
+    (harvest.preview, ["data", "url"]),
+    (API.fetch_frame, ["data", "url", "as_"]),
+    (API.afetch_frame, ["data", "url", "as_"]),
+    (API.fetch_iter, ["data", "url"]),
+    (API.fetch_batches, ["data", "url", "batch_size", "as_"]),
+    (API.fetch_to, ["data", "path", "url"]),
+    (API.preview, ["data", "url"]),
+    (HarvestAccessor.retry, ["self", "url"]),
+    (Harvester, []),
+]
+"""Whatever takes options, and what it takes besides."""
 
 BAD: list[tuple[str, Any]] = [
     *[("concurrency", value) for value in (0, -1, 1.5, True, "4", None, float("nan"))],
@@ -168,11 +186,12 @@ def test_both_spellings_of_the_options_agree() -> None:
     assert list(FetchOptions.__annotations__) == [field.name for field in dataclasses.fields(Options)]
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_signatures_show_real_parameters(verb: Callable[..., Any]) -> None:
-    """Completion and help name every option with its default."""
+@pytest.mark.parametrize(("verb", "own"), SIGNATURES, ids=[verb.__qualname__ for verb, _ in SIGNATURES])
+def test_signatures_show_real_parameters(verb: Callable[..., Any], own: list[str]) -> None:
+    """Completion and help name every option with its default and its type, in the order of their descriptions."""
     shown = inspect.signature(verb).parameters
-    assert list(shown)[:2] == ["data", "url"]
+    assert list(shown) == [*own, *FetchOptions.__annotations__]
+    assert all(each.annotation is not each.empty or name == "self" for name, each in shown.items())
     for field in dataclasses.fields(Options):
         assert shown[field.name].kind is inspect.Parameter.KEYWORD_ONLY
         default = getattr(Options(), field.name)  # the usual secret headers count without being named

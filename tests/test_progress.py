@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import pty
 import re
+import signal
 import sys
+import tempfile
 import termios
 import threading
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,9 +34,9 @@ from tests.server import Server
 class Terminal:
     """A pseudo-terminal that stands for standard error, and what is written there."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int) -> None:
         self._master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (24, 120))
+        termios.tcsetwinsize(slave, (24, columns))
         self.stream = os.fdopen(slave, "w", encoding="utf-8")
         self._pieces: list[bytes] = []
         self._written = threading.Condition()
@@ -54,6 +59,25 @@ class Terminal:
     def text(self) -> str:
         return b"".join(self._pieces).decode()
 
+    @property
+    def lines(self) -> list[str]:
+        """What stands there in the end, line by line: a bar is drawn over itself, and goes up to its own line."""
+        rows: list[list[str]] = [[]]
+        row = column = 0
+        for sign in re.findall(r"\x1b\[A|.|\n", self.text.replace("\r\n", "\n\r"), re.DOTALL):
+            if sign == "\r":
+                column = 0
+            elif sign == "\n":
+                row += 1
+            elif sign == "\x1b[A":
+                row -= 1
+            else:
+                rows += [[] for _ in range(row + 1 - len(rows))]
+                rows[row] += " " * (column - len(rows[row]))
+                rows[row][column : column + 1] = sign
+                column += 1
+        return [line for each in rows if (line := "".join(each).rstrip())]
+
     def wait_for(self, pattern: str) -> bool:
         """Whether some text is drawn sooner or later."""
         with self._written:
@@ -66,8 +90,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal() -> Iterator[Terminal]:
-    before, opened = sys.stderr, Terminal()
+def terminal(columns: int = 120) -> Iterator[Terminal]:
+    before, opened = sys.stderr, Terminal(columns)
     sys.stderr = opened.stream
     try:
         yield opened
@@ -119,7 +143,7 @@ def test_retrying(server: Server) -> None:
     """The bar says how many rows wait to be tried again."""
     urls = [server.url(f"/flaky/{number}?fail=1") for number in range(12)]
     with terminal() as screen:
-        frame = harvest.fetch_frame(urls, retry=Retry(base=1.0))
+        frame = harvest.fetch_frame(urls, retry=Retry(base=0.4))
     assert frame.ok.all()
     assert re.search(r", \d+ retrying[],]", screen.text)
 
@@ -173,6 +197,272 @@ def test_bar_that_cannot_be_drawn(server: Server) -> None:
     with terminal() as screen:
         assert in_thread(lambda: harvest.fetch_frame(urls_of(server, 3))).ok.all()
     assert " 3/3 " in screen.text
+
+
+# The counts
+
+
+def frames(urls: list[str], **options: Any) -> None:
+    harvest.fetch_frame(urls, **options)
+
+
+def awaited(urls: list[str], **options: Any) -> None:
+    asyncio.run(harvest.afetch_frame(urls, **options))
+
+
+def iterated(urls: list[str], **options: Any) -> None:
+    list(harvest.fetch_iter(urls, **options))
+
+
+def in_batches(urls: list[str], **options: Any) -> None:
+    list(harvest.fetch_batches(urls, batch_size=2, **options))
+
+
+def into_a_folder(urls: list[str], **options: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        harvest.fetch_to(urls, folder, **options)
+
+
+def as_methods(urls: list[str], **options: Any) -> None:
+    with harvest.Harvester(**options) as api:
+        api.fetch_frame(urls)
+
+
+VERBS = [frames, awaited, iterated, in_batches, into_a_folder, as_methods]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_counts_after_every_verb(server: Server, verb: Callable[..., None]) -> None:
+    """After the run one line stands below the bar, whichever verb it was, and nothing else."""
+    with terminal() as screen:
+        verb([*urls_of(server, 5), server.url("/status/404"), server.url("/status/410")])
+    bar, counts = screen.lines
+    assert " 7/7 " in bar
+    assert re.fullmatch(r"5 ok · 2 failed \(1 http 4\d\d, 1 http 4\d\d\) · \d\.\d s · [\d,]+/s", counts)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_counts_after_misuse(server: Server, verb: Callable[..., None]) -> None:
+    """Misuse raises, and neither a bar nor counts are drawn."""
+    with terminal() as screen, pytest.raises(harvest.UsageError):
+        verb(urls_of(server, 3), concurrency=0)
+    assert screen.lines == []
+
+
+@pytest.mark.parametrize("verb", [frames, awaited, iterated, in_batches, into_a_folder])
+def test_no_counts_after_an_error(server: Server, verb: Callable[..., None]) -> None:
+    """Where the harvest fails, the bar stands and no counts pretend that it is over."""
+
+    def urls() -> Iterator[str]:
+        yield from urls_of(server, 3)
+        raise ValueError("no more")
+
+    with terminal() as screen, pytest.raises(ValueError, match="no more"):
+        verb(urls())
+    assert [line.partition(":")[0] for line in screen.lines] == ["harvest"]
+
+
+@pytest.mark.parametrize("verb", [frames, iterated, in_batches, into_a_folder])
+def test_counts_after_an_interrupt(server: Server, verb: Callable[..., None]) -> None:
+    """After Ctrl-C they say how far it came."""
+
+    def press() -> None:
+        server.wait_until(lambda: server.count("/silent") == 1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with terminal() as screen:
+        pressing = threading.Thread(target=lambda: screen.wait_for(" 3/4 ") and press())
+        pressing.start()
+        with pytest.raises(harvest.Interrupted):
+            verb([*urls_of(server, 3), server.url("/silent")])
+        pressing.join()
+    assert re.fullmatch(r"3 of 4 rows · 3 ok · 0 failed · \d\.\d s · \d+/s", screen.lines[-1])
+
+
+def test_counts_after_a_cancellation(server: Server) -> None:
+    """So they do where the interrupt of an awaited harvest is a cancellation, as in a notebook."""
+
+    async def cancelled() -> None:
+        harvesting = asyncio.create_task(harvest.afetch_frame([*urls_of(server, 3), server.url("/silent")]))
+        assert await asyncio.to_thread(screen.wait_for, " 3/4 ")
+        harvesting.cancel()
+        await harvesting
+
+    with terminal() as screen, pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert screen.lines[-1].startswith("3 of 4 rows · 3 ok · 0 failed · ")
+
+
+def test_counts_with_a_store(server: Server, tmp_path: Path) -> None:
+    """What was in the store is counted apart, and tells nothing of the rate and of the time that is left."""
+    urls = urls_of(server, 20)
+    told: list[Progress] = []
+    with terminal() as screen:
+        harvest.fetch_frame(urls, store=tmp_path, progress=False)
+        harvest.fetch_frame(urls, store=tmp_path)
+        harvest.fetch_frame(urls, store=tmp_path, progress=told.append)
+    bar, counts = screen.lines
+    assert re.search(r" 20/20 \[00:00<(\?|00:00), +(\?|0\.00)row/s, 20 from store\]$", bar)
+    assert re.fullmatch(r"20 ok · 0 failed · 20 from store · \d\.\d s", counts)
+    assert (told[-1].stored, told[-1].rate) == (20, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.26, "0.3 s · 37,692/s"),
+        (9.94, "9.9 s · 986/s"),
+        (41.4, "41 s · 237/s"),
+        (59.6, "1 min 0 s · 164/s"),
+        (754, "12 min 34 s · 13/s"),
+        (3_600, "1 h 0 min · 3/s"),
+        (9_000, "2 h 30 min · 1/s"),
+        (98_000, "27 h 13 min · 6/min"),
+    ],
+)
+def test_how_long_it_took(seconds: float, words: str) -> None:
+    """Seconds, minutes and hours are written as people do, and a rate below one a second is not called zero."""
+    summary = harvest.Summary(rows=9_800, ok=9_800, seconds=seconds)
+    assert str(summary) == f"9,800 ok · 0 failed · {words}"
+
+
+def test_counts_of_many_rows() -> None:
+    """Thousands are set apart, and the most frequent failure comes first."""
+    errors = Counter({"timeout": 7, "http 404": 1_200})
+    summary = harvest.Summary(10_000, 3_411, 2_204, 1_207, saved=1_000, errors=errors, seconds=41)
+    told = "3,411 of 10,000 rows · 2,204 ok · 1,207 failed (1,200 http 404, 7 timeout) · 1,000 from store · 41 s · 59/s"
+    assert str(summary) == told
+
+
+# Several at once
+
+
+def test_bars_in_two_threads(server: Server) -> None:
+    """Two harvests in threads have a bar each, and what stands in the end is whole, whichever ends first."""
+    with terminal() as screen, closed_gate() as (path, opened), closed_gate() as (later, opened_later):
+        first = threading.Thread(target=frames, args=([*urls_of(server, 3), server.url(path)],))
+        second = threading.Thread(target=frames, args=([*urls_of(server, 7), server.url(later)],))
+        first.start()
+        assert screen.wait_for(" 3/4 ")
+        second.start()
+        assert screen.wait_for(" 7/8 ")
+        opened.set()
+        first.join()
+        opened_later.set()
+        second.join()
+    first_bar, first_counts, second_bar, second_counts = screen.lines
+    assert re.search(r"100%.* 4/4 \[.*row/s\]$", first_bar)
+    assert re.fullmatch(r"4 ok · 0 failed · \d\.\d s · \d+/s", first_counts)
+    assert re.search(r"100%.* 8/8 \[.*row/s\]$", second_bar)
+    assert re.fullmatch(r"8 ok · 0 failed · \d\.\d s · \d+/s", second_counts)
+
+
+def test_bar_within_a_bar(server: Server) -> None:
+    """A harvest inside a function of another has its bar, too, and leaves that of the outer one whole."""
+
+    def inner(outcome: harvest.Outcome) -> int:
+        return len(harvest.fetch_frame(urls_of(server, 2)))
+
+    with terminal() as screen:
+        assert harvest.fetch_frame(urls_of(server, 3), parse=inner).parsed.tolist() == [2, 2, 2]
+    ends = [re.search(r"^\d ok| \d/\d ", line) for line in screen.lines]
+    assert [end and end[0] for end in ends] == [*[" 2/2 ", "2 ok"] * 3, " 3/3 ", "3 ok"]
+
+
+# Narrow terminals
+
+
+COOLING = Wait("api.example.com", 12, "cooling")
+FAR = Wait("eu-west-1.services.api.example.com:8443", 12, "cooling")
+DOWN = FAR._replace(seconds=70, reason="is down, tried again in")
+
+
+@pytest.mark.parametrize(
+    ("columns", "moment", "words"),
+    [
+        (100, (19, 120, None, 0), r"harvest:  40%\|.*\| 4012/10000 \[.*<.*row/s, 19 failed, 120 retrying\]"),
+        (80, (19, 120, COOLING, 0), " 40% 4012/10000, 19 failed, 120 retrying, api.example.com cooling 12 s"),
+        (80, (0, 0, COOLING, 0), r" 40% 4012/10000 \[.*, api.example.com cooling 12 s\]"),
+        (
+            80,
+            (9_119, 120, FAR, 3_000),
+            " 40% 4012/10000, 9,119 failed, 120 retrying, …api.example.com:8443 cooling 12 s",
+        ),
+        (80, (19, 120, DOWN, 0), " 40% 4012/10000, 19 failed, ….api.example.com:8443 is down, tried again in 70 s"),
+        (60, (19, 120, COOLING, 0), " 40% 4012/10000, 19 failed, api.example.com cooling 12 s"),
+        (20, (19, 120, COOLING, 0), " 40% 4012/10000, 19"),
+        (5, (19, 120, COOLING, 0), " 40%"),
+    ],
+)
+def test_narrow_terminal(columns: int, moment: tuple[int, int, Wait | None, int], words: str) -> None:
+    """Where the line is short, the bar itself goes first, then the beginning of a long host's name; what failed and
+    why it waits is seen, and the line does not break."""
+    failed, retrying, wait, stored = moment
+    with terminal(columns) as screen:
+        bar = bars.Bar(10_000)
+        bar._draw(Progress(10_000, 4_012, 4_012 - failed, failed, retrying, 8, 9.0, wait, stored))
+        bar._bar.disable = True
+    assert max(map(len, screen.lines)) <= columns
+    assert re.fullmatch(words, screen.lines[-1])
+
+
+def test_narrow_terminal_without_a_length() -> None:
+    """So it is for rows of which nobody knows how many there are."""
+    with terminal(60) as screen:
+        bar = bars.Bar(None)
+        bar._draw(Progress(None, 4_012, 3_993, 19, 120, 8, 9.0, Wait("api.example.com", 3, "kept to 49.3/s")))
+        bar._bar.disable = True
+    assert screen.lines == ["4012row, 19 failed, 120 retrying, …ample.com kept to 49.3/s"]
+
+
+@pytest.mark.parametrize("wait", [None, COOLING, FAR, DOWN])
+def test_shortened_notes(wait: Wait | None) -> None:
+    """However little room there is, the notes keep to it, and with more room they say no less."""
+    moment = Progress(10_000, 4_012, 2_893, 1_119, 120, 8, 9.0, wait, 3_000)
+    told = [bars.shortened(moment, room) for room in range(-2, 120)]
+    assert all(len(notes) <= max(0, room) for room, notes in zip(range(-2, 120), told, strict=True))
+    assert told[-1] == moment.notes.removeprefix("3,000 from store, ")
+    if wait is not None:
+        assert all(notes.endswith(str(wait).removeprefix(wait.host)) for notes in told[60:])
+
+
+# Terminals that go away
+
+
+class Gone(io.StringIO):
+    """A terminal to which nothing can be written, from the first time on that some text is drawn."""
+
+    def __init__(self, first: str) -> None:
+        super().__init__()
+        self._first = first
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self._first in text or self.getvalue():
+            super().write("gone")
+            raise BrokenPipeError("gone")
+        return len(text)
+
+
+@pytest.mark.parametrize("first", ["", "0/3", "3/3", " ok "])
+@pytest.mark.parametrize("verb", VERBS)
+def test_terminal_that_goes_away(
+    server: Server, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., None], first: str
+) -> None:
+    """Whenever the terminal goes away, the harvest goes on to its end."""
+    monkeypatch.setattr(sys, "stderr", gone := Gone(first))
+    verb(urls_of(server, 3))
+    assert gone.getvalue()
+    assert len(server.requests) == 3
+
+
+def test_closed_standard_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standard error that was closed is no reason to fail either."""
+    monkeypatch.setattr(sys, "stderr", closed := io.StringIO())
+    closed.close()
+    assert harvest.fetch_frame(urls_of(server, 3)).ok.all()
 
 
 # Silence

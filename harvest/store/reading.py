@@ -215,7 +215,13 @@ def read(path: str | PathLike[str], columns: Sequence[str] | None = None) -> pd.
 
     Examples
     --------
-    >>> harvest.read("data/stations", columns=["station_id", "temp"])          # doctest: +SKIP
+    >>> import harvest, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = harvest.fetch_frame(["http://127.0.0.1:1/", None], store=folder, retry=1, progress=False)
+    >>> harvest.read(folder, columns=["url", "error"])
+                       url            error
+    0  http://127.0.0.1:1/          connect
+    1                  NaN  invalid_request
     """
     if isinstance(columns, str):
         raise UsageError(f"columns={columns!r} is one name; write columns=[{columns!r}]")

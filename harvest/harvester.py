@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import pandas as pd
 
-from harvest import inputs, orders, previews, runner, runs
+from harvest import inputs, orders, runner, runs
 from harvest.channel import Channel
 from harvest.errors import UsageError
+from harvest.forecasts import Forecast
 from harvest.harvests import Harvest
 from harvest.interchange import As, check, handed
 from harvest.options import FetchOptions, Options
@@ -208,10 +209,10 @@ class Harvester:
     @spelled_out
     def preview(self, data: Any, url: str | None = None, **options: Unpack[FetchOptions]) -> Preview:
         """See `harvest.preview`; what was learnt of the hosts counts, too."""
-        order = self._order(data, url, options)
-        if isinstance(order.source, inputs.StreamInput):
+        order = None if isinstance(data, Iterator) else self._order(data, url, options)
+        if order is None or isinstance(order.source, inputs.StreamInput):
             raise UsageError("a preview would use the iterator up; pass a list, such as list(islice(rows, 1000))")
-        return previews.preview(order.source, order.options, self._session.known)
+        return Forecast(order.source, order.options).preview(self._session.known)
 
     # -- how they are made
 

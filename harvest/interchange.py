@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from harvest import shapes
 from harvest.errors import UsageError
+from harvest.storable import storable
 
 As = Literal["pandas", "polars", "arrow"]
 """The libraries in whose frames a result may be handed over."""
@@ -18,28 +19,61 @@ As = Literal["pandas", "polars", "arrow"]
 
 def is_foreign(data: object) -> bool:
     """Whether this is a frame or a column of another library than pandas (Arrow's PyCapsule interface)."""
-    return hasattr(data, "__arrow_c_stream__") and not isinstance(data, pd.DataFrame | pd.Series)
+    if isinstance(data, pd.DataFrame | pd.Series):
+        return False
+    return hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__") or _is_lazy(data)
+
+
+def _is_lazy(data: object) -> bool:
+    """A query of polars', or of narwhals', that was not carried out yet."""
+    return hasattr(data, "collect") and hasattr(data, "collect_schema")
 
 
 def taken(data: Any) -> pd.DataFrame | pd.Series[Any]:
     """A frame or a column of another library as pandas'. Every type stays as it is, and whole numbers stay whole."""
+    if not hasattr(data, "__arrow_c_stream__") and _is_lazy(data):
+        raise UsageError(f"data is a {type(data).__name__}, whose rows are not there yet; pass data.collect()")
     try:
-        table = pa.table(data)
-    except pa.ArrowInvalid:  # no frame but a column
+        return _read(data)
+    except pa.ArrowException as error:
+        what = f"the {type(data).__name__} cannot be read as Arrow ({error})"
+        raise UsageError(f"{what}; cast or drop that column, or pass a pandas.DataFrame") from error
+
+
+def _read(data: Any) -> pd.DataFrame | pd.Series[Any]:
+    if isinstance(data, pa.Array):
+        data = pa.chunked_array([data])
+    try:
+        return _taken(pa.table(data))
+    except (pa.ArrowInvalid, TypeError):  # no frame but a column
         column = pa.chunked_array(data)
-        return _taken(pa.table({"": column})).iloc[:, 0].rename(getattr(data, "name", None) or None)
-    return _taken(table)
+    return _taken(pa.table({"": column})).iloc[:, 0].rename(getattr(data, "name", None) or None)
 
 
 def _taken(table: pa.Table) -> pd.DataFrame:
-    views = [pa.field(each.name, pa.large_string()) if _is_view(each.type) else each for each in table.schema]
-    frame: pd.DataFrame = table.cast(pa.schema(views)).to_pandas(types_mapper=_dtype)
+    fields = [pa.field(each.name, _usual(each.type)) for each in table.schema]
+    plain = table.cast(pa.schema(fields, table.schema.metadata))
+    frame: pd.DataFrame = plain.to_pandas(types_mapper=_dtype)
     return frame
 
 
-def _is_view(kind: pa.DataType) -> bool:
-    """Texts as polars holds them, which pandas' string methods do not know."""
-    return bool(pa.types.is_string_view(kind))
+def _usual(kind: pa.DataType) -> pa.DataType:
+    """The type without views, in which polars holds texts and bytes: pandas can neither filter nor sort them."""
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_usual(kind.value_type), kind.list_size)
+    if pa.types.is_list(kind) or pa.types.is_list_view(kind):
+        return pa.list_(_usual(kind.value_type))
+    if pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind):
+        return pa.large_list(_usual(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(each.name, _usual(each.type)) for each in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_usual(kind.key_type), _usual(kind.item_type))
+    return kind
 
 
 def _dtype(kind: pa.DataType) -> Any:
@@ -65,9 +99,27 @@ def handed(frame: pd.DataFrame, as_: As) -> Any:
     """
     if as_ == "pandas":
         return frame
-    table = pa.Table.from_pandas(shapes.storable(frame))
-    if as_ == "arrow":
-        return table
+    plain = storable(frame, extensions=as_ == "arrow")
+    table = pa.Table.from_pandas(plain, preserve_index=None if plain.index.name is None else True)
+    return table if as_ == "arrow" else _polars(table)
+
+
+def _polars(table: pa.Table) -> Any:
     import polars  # for those who ask for it
 
-    return polars.from_arrow(table)
+    for at, field in enumerate(table.schema):
+        if pa.types.is_decimal256(field.type):  # at which it panics
+            table = table.set_column(at, field.name, table.column(at).cast(pa.large_string()))
+    try:
+        return polars.from_arrow(table)
+    except polars.exceptions.PolarsError:  # a type that it does not know
+        return polars.DataFrame([_column(name, table.column(name)) for name in table.column_names])
+
+
+def _column(name: str, column: pa.ChunkedArray) -> Any:
+    import polars
+
+    try:
+        return polars.Series(name, column)
+    except polars.exceptions.PolarsError:
+        return polars.Series(name, [None if cell is None else shapes.as_text(cell) for cell in column.to_pylist()])

@@ -58,8 +58,9 @@ def read(
     if options.store is not None:
         new.append(options.prefix + "key")
     source = inputs.read(data, url, options, base_headers(options), keep=keep, taken=new)
-    if as_ != "pandas" and len(set(map(str, source.columns))) < len(source.columns):
-        raise UsageError(f"as_={as_!r} cannot hold several columns of one name; rename all but one")
+    names = [str(name) for name in source.columns]
+    if as_ != "pandas" and (twice := sorted({name for name in names if names.count(name) > 1})):
+        raise UsageError(f"as_={as_!r} cannot hold several columns called {twice[:5]}; rename all but one")
     taken = source.columns
     if isinstance(source, inputs.FrameInput) and frames.is_result(source.frame, options.prefix):
         taken = []  # a result is refreshed

@@ -55,6 +55,7 @@ class FrameRun:
     def _done(self, frame: pd.DataFrame) -> Any:
         harvest = self._harvest
         origin = Origin(self._url, self._given, harvest.source.recipe.own_parts, harvest.timeline)
+        remember(frame, origin, frame)  # before anything can go wrong
         return remember(frame, origin, handed(frame, self._as))
 
 

@@ -17,20 +17,24 @@ from harvest.templates import missing
 _TEXT, _BINARY = pa.large_string(), pa.binary()
 _FEW = 1_000
 """Categories that are kept beside the data."""
-_FAILURES = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError)
+FAILURES = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError)
+"""What Arrow raises for cells or types that it cannot hold."""
 
 
 def columns(frame: pd.DataFrame) -> dict[str, pa.Array]:
     """The columns of a frame as Arrow arrays. What not every reader of Parquet understands becomes JSON text."""
-    return {str(name): _column(frame.iloc[:, at]) for at, name in enumerate(frame.columns)}
+    return {str(name): column(frame.iloc[:, at]) for at, name in enumerate(frame.columns)}
 
 
-def _column(series: pd.Series[Any]) -> pa.Array:
+def column(series: pd.Series[Any]) -> pa.Array:
+    """One column of a frame as an Arrow array."""
     if series.dtype == object:
         return typed(series.tolist())
+    if isinstance(series.dtype, pd.SparseDtype):
+        series = series.astype(series.dtype.subtype)
     try:
         array = pa.Array.from_pandas(series)
-    except _FAILURES:
+    except FAILURES:
         return typed([None if missing(cell) else str(cell) for cell in series])
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -53,30 +57,6 @@ def _plain(array: pa.Array, cells: Iterable[Any]) -> pa.Array:
     return array.cast(_BINARY) if _is_binary(kind) and not pa.types.is_large_binary(kind) else array
 
 
-def storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with columns that Arrow can hold: names are texts, and cells of mixed or nested types JSON text."""
-    out = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    if out.index.inferred_type.startswith("mixed"):
-        out = out.set_axis([str(label) for label in out.index], axis=0)
-    for at, dtype in enumerate(out.dtypes):
-        series = out.iloc[:, at]
-        if dtype == "object" or not _is_known(series):
-            out = out.assign(**{out.columns[at]: _as_arrow(_column(series))})
-    return out
-
-
-def _as_arrow(array: pa.Array) -> Any:
-    return pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
-
-
-def _is_known(series: pd.Series[Any]) -> bool:
-    try:
-        pa.Array.from_pandas(series.iloc[:0])
-    except _FAILURES:
-        return False
-    return True
-
-
 def typed(cells: Sequence[Any]) -> pa.Array:
     """Cells as an array of their common type, or of JSON text where they have none."""
     cells = [None if missing(each) else each for each in cells]
@@ -90,7 +70,7 @@ def typed(cells: Sequence[Any]) -> pa.Array:
 def _alike(cells: Sequence[Any]) -> pa.Array | None:
     try:
         return pa.array(cells)
-    except _FAILURES:
+    except FAILURES:
         return None
 
 
@@ -209,7 +189,7 @@ def notes(frame: pd.DataFrame, shape: pa.Schema | None = None, hidden: Collectio
     whole.columns = pd.Index([str(name) for name in frame.columns])
     try:
         schema = pa.Schema.from_pandas(whole, preserve_index=False)
-    except _FAILURES:  # a dtype that Arrow does not know; its cells are stored as text
+    except FAILURES:  # a dtype that Arrow does not know; its cells are stored as text
         return {}
     found = json.loads(schema.metadata[b"pandas"])["columns"]
     types = {field.name: field.type for field in (schema if shape is None else shape)}

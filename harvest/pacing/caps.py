@@ -54,9 +54,10 @@ class Count:
         else:
             self._log.append([now, now, 1])
 
-    def seconds(self, requests: int) -> float:
-        """The least time that so many departures take."""
-        return max(0, requests - 1) // self._most * self._seconds
+    def filled(self, requests: int) -> tuple[float, int]:
+        """The least time until the window was filled as often as it must be, and how many are left then."""
+        times, rest = divmod(max(0, requests - 1), self._most)
+        return times * self._seconds, rest + 1
 
     def idle(self, now: float) -> bool:
         """Nothing that left still counts."""
@@ -98,7 +99,8 @@ class Caps:
     def seconds(self, requests: int) -> float:
         """The least time that so many requests take, from the first departure to the last."""
         spaced = (requests - 1) * self._interval - self._early
-        return max(0.0, spaced, *[count.seconds(requests) for count in self._counts])
+        filled = [count.filled(requests) for count in self._counts]
+        return max(0.0, spaced, *[seconds + self.seconds(rest) for seconds, rest in filled if seconds])
 
     def idle(self, now: float) -> bool:
         """Nothing that left still counts."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from harvest import shapes
 from harvest.errors import UsageError
 from harvest.results.files import aside
+from harvest.storable import storable
 
 
 def write(frame: pd.DataFrame, path: str | PathLike[str], **options: Any) -> None:
@@ -18,4 +18,4 @@ def write(frame: pd.DataFrame, path: str | PathLike[str], **options: Any) -> Non
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"a file cannot hold several columns called {twice[:5]}; rename all but one")
     with aside(path) as new:
-        shapes.storable(frame).to_parquet(new, **options)
+        storable(frame).to_parquet(new, **options)

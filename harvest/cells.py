@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from harvest.templates import missing
 
-_SCALARS = (str, int, float, bool, bytes, datetime.date, datetime.time, datetime.timedelta)
+_KEPT = (bool, bytes, datetime.date, datetime.time, datetime.timedelta, dict, list, tuple)
 
 
 class Unstorable(ValueError):
@@ -26,11 +27,17 @@ def storable(value: Any) -> Any:
     if missing(value):
         return None
     if isinstance(value, str):
-        return writable(str(value))
-    if isinstance(value, (*_SCALARS, dict, list, tuple)):
+        return writable(str.__str__(value))
+    if isinstance(value, _KEPT):
         return value
+    if isinstance(value, int | float):  # a float of numpy's is one of Python's, and yet another type
+        return int(value) if isinstance(value, int) else float(value)
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
         return _records(value)
+    if type(value).__module__ == "numpy" and value.dtype.kind in "mM":
+        value = value.astype(f"{value.dtype.kind}8[us]")  # finer ones are whole numbers to Python
+    if hasattr(value, "as_py"):
+        return storable(value.as_py())
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         return value.item()
     for name in ("to_pylist", "tolist", "to_list"):  # Arrow's tables and arrays, numpy's and pandas', polars'
@@ -47,9 +54,11 @@ def _records(frame: Any) -> list[dict[str, Any]]:
     """The rows of a frame of pandas' or polars', a named index among the columns."""
     if hasattr(frame, "to_dicts"):
         rows = frame.to_dicts()
+    elif not frame.columns.is_unique:
+        raise Unstorable("parse returned a DataFrame with several columns of one name; rename all but one")
     else:
-        named = any(name is not None for name in frame.index.names)
-        rows = (frame.reset_index() if named else frame).to_dict("records")
+        named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+        rows = (frame.reset_index(named) if named else frame).to_dict("records")
     return [{str(name): _plain(cell) for name, cell in row.items()} for row in rows]
 
 
@@ -66,16 +75,42 @@ def as_json(value: Any) -> str | None:
     if isinstance(value, str):
         return value
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, _odd, orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # an integer beyond 64 bits, say, or 255 levels
         return _as_slow_json(value)
 
 
 def _as_slow_json(value: Any) -> str:
     try:
-        return json.dumps(value, default=str)
+        return json.dumps(_spelled_out(value))
     except (TypeError, ValueError, RecursionError):
         return f"a {type(value).__name__} that cannot be written as JSON"
+
+
+def _spelled_out(value: Any) -> Any:
+    """The value, made of nothing but what JSON has."""
+    if isinstance(value, Mapping):
+        return {writable(str(name)): _spelled_out(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled_out(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return writable(value)
+    return value if value is None or isinstance(value, int) else _spelled_out(_odd(value))
+
+
+def _odd(value: Any) -> Any:
+    """What JSON has no form for, as something that it has."""
+    if missing(value):
+        return None
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    try:
+        found = storable(value)
+    except Unstorable:
+        return str(value)
+    return str(value) if found is value else found
 
 
 def writable(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from email.utils import parsedate_to_datetime
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _IN_MILLISECONDS = 1e11
 """Seconds since 1970 beyond this are in the year 5138, so the number is one of milliseconds."""
 
@@ -16,9 +17,9 @@ def moment(value: object) -> datetime.datetime | None:
     ----------
     value : str, int, float, date, datetime or None
         A text in ISO 8601 or as in HTTP (RFC 9110 §5.6.7); a number of seconds since 1970-01-01, or of
-        milliseconds from 1e11 on. A time without a zone is taken for UTC.
+        milliseconds from 1e11 on. A time without a zone is taken for UTC. An empty text is no value.
     """
-    if value is None:
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is no moment in time")
@@ -34,11 +35,12 @@ def moment(value: object) -> datetime.datetime | None:
 
 
 def _counted(number: float) -> datetime.datetime:
-    seconds = number / 1000 if abs(number) >= _IN_MILLISECONDS else number
+    unit = "milliseconds" if abs(number) >= _IN_MILLISECONDS else "seconds"
     try:
-        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    except (OverflowError, OSError, ValueError):
-        raise ValueError(f"{number!r} is no moment in time") from None
+        return _EPOCH + datetime.timedelta(**{unit: number})
+    except (OverflowError, ValueError):
+        said = number if isinstance(number, float) or abs(number) < 2**64 else "a number of that size"
+        raise ValueError(f"{said} is no moment in time") from None
 
 
 def _in_utc(found: datetime.datetime) -> datetime.datetime:
@@ -47,12 +49,12 @@ def _in_utc(found: datetime.datetime) -> datetime.datetime:
     try:
         return found.astimezone(datetime.UTC)
     except OverflowError:
-        raise ValueError(f"{found!r} is out of range") from None
+        raise ValueError(f"{found.isoformat()!r} is out of range") from None
 
 
 def _read(text: str) -> datetime.datetime:
     try:
-        return datetime.datetime.fromisoformat(text)
+        return datetime.datetime.fromisoformat(text.upper())
     except ValueError:
         pass
     try:

@@ -33,15 +33,26 @@ class Timeline:
         """Count a request that ended."""
         if self._began is None:
             self._began = now
-        at = int((now - self._began) / self.width)
+        self._count(now - self._began, 1, status in THROTTLES)
+
+    def then(self, later: Timeline) -> Timeline:
+        """Both, this one first, without the pause between them."""
+        out = Timeline()
+        for start, part in ((0.0, self), (len(self.ended) * self.width, later)):
+            for at, counts in enumerate(zip(part.ended, part.refused, strict=True)):
+                out._count(start + at * part.width, *counts)
+        return out
+
+    def _count(self, seconds: float, ended: int, refused: int) -> None:
+        at = int(seconds / self.width)
         while at >= _MOST:
             self._halve()
             at //= 2
         while at >= len(self.ended):
             self.ended.append(0)
             self.refused.append(0)
-        self.ended[at] += 1
-        self.refused[at] += status in THROTTLES
+        self.ended[at] += ended
+        self.refused[at] += refused
 
     def _halve(self) -> None:
         self.width *= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,9 @@ import pytest
 from pandas.testing import assert_frame_equal, assert_index_equal
 
 import harvest
+from harvest.errors import ErrorKind
+from harvest.memory import origin_of
+from harvest.options import FetchOptions, Options
 from tests.server import Exchange, Server, resource
 
 
@@ -18,7 +22,7 @@ def fetch(data: Any, *args: Any, **options: Any) -> pd.DataFrame:
 
 def bodies(*texts: str | None) -> pd.DataFrame:
     """A result whose rows have these bodies."""
-    frame = fetch([None] * len(texts))
+    frame = fetch([None] * len(texts)).assign(ok=True, error=pd.NA)
     frame["text"] = pd.array(list(texts), dtype=frame["text"].dtype)
     return frame
 
@@ -40,6 +44,45 @@ def test_errors(server: Server) -> None:
 def test_no_errors(server: Server) -> None:
     """None failed, no rows."""
     assert len(fetch([server.url("/json")]).harvest.errors) == 0
+
+
+OPTION = re.compile(r"\b([a-z_]+)=")
+CALL = re.compile(r"frame\.harvest\.retry\((.*?)\)")
+CASES = [(kind, None) for kind in ErrorKind] + [
+    (ErrorKind.HTTP, status)
+    for status in (400, 401, 403, 404, 405, 406, 407, 408, 409, 410, 415, 422, 429, 451, 500, 503)
+]
+
+
+@pytest.mark.parametrize(("kind", "status"), CASES, ids=str)
+def test_what_to_do(kind: ErrorKind, status: int | None) -> None:
+    """Every failure has a next step that fits into a cell, and names only options and calls that there are."""
+    frame = fetch([None]).assign(error=str(kind), status_code=pd.array([status], dtype="Int16"))
+    (step,) = frame.harvest.errors["next_step"]
+    assert 0 < len(step) <= 50
+    assert set(OPTION.findall(step)) <= set(FetchOptions.__annotations__)
+    for arguments in CALL.findall(step):
+        assert Options.of(eval(f"dict({arguments})"))
+
+
+def test_what_to_do_depends_on_the_status() -> None:
+    """What passes is to be asked again, what does not is not."""
+    statuses = pd.array([401, 404, 410, 429, 503], dtype="Int16")
+    steps = fetch([None] * 5).assign(error="http", status_code=statuses).harvest.errors["next_step"]
+    assert ["retry()" in step for step in steps] == [False, False, False, True, True]
+    assert "auth=" in steps[0]
+
+
+def test_errors_keep_what_is_the_callers(server: Server) -> None:
+    """Columns of one name, an index of several levels and the prefix stay as they were."""
+    table = pd.DataFrame([[None, 1, 2], [server.url("/json"), 3, 4]], columns=["url", "a", "a"])
+    table.index = pd.MultiIndex.from_tuples([("x", 1), ("x", 2)], names=["p", "q"])
+    errors = fetch(table, prefix="r_").harvest.errors
+    assert list(errors.columns) == [
+        "url", "a", "a", "r_error", "r_error_detail", "r_status_code", "r_attempts", "r_next_step",
+    ]  # fmt: skip
+    assert errors["a"].values.tolist() == [[1, 2]]
+    assert_index_equal(errors.index, table.index[:1])
 
 
 def test_json(server: Server) -> None:
@@ -253,3 +296,16 @@ def test_a_mistake_does_not_replace_the_last_frame(server: Server) -> None:
     with pytest.raises(harvest.UsageError):
         harvest.fetch_frame([server.url("/json")], client={"nope": 1}, progress=False)
     assert harvest.last() is frame
+
+
+def test_a_retry_is_the_last_frame(server: Server) -> None:
+    """`last` has all rows after a retry, and the plot shows the requests of both."""
+    urls = [server.url("/json?i=1"), server.url("/flaky/y?fail=1")]
+    whole = fetch(urls, retry=1).harvest.retry()
+    assert harvest.last() is whole
+    assert whole.ok.tolist() == [True, True]
+    assert "requests" in whole.harvest.plot().axes[2].get_title(loc="left")
+    origin = origin_of(whole)
+    assert origin is not None
+    assert origin.timeline is not None
+    assert sum(origin.timeline.ended) == len(server.requests) == 3

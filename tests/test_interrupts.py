@@ -312,6 +312,22 @@ def test_second_interrupt(server: Server, monkeypatch: pytest.MonkeyPatch, hook:
     assert server.wait_until(lambda: server.open == 0)
 
 
+def test_retry(server: Server) -> None:
+    """Stopped half-way, a retry has all rows all the same: those that were fine, and those that are done."""
+    urls = [server.url("/json"), server.url("/flaky/z?fail=1"), server.url("/silent")]
+    frame = harvest.fetch_frame(urls, retry=1, timeout=0.2, **QUIET)
+    one_done = threading.Event()
+
+    def tell(progress: harvest.Progress) -> None:
+        if progress.done:
+            one_done.set()
+
+    with interrupting(lambda: one_done.wait(10)):
+        whole = interrupted(lambda: frame.harvest.retry(timeout=None, progress=tell))
+    assert whole is harvest.last()
+    assert whole.error.fillna("fine").tolist() == ["fine", "fine", "interrupted"]
+
+
 def test_harvest_in_a_function(server: Server) -> None:
     """A harvest that a function of the caller's has begun ends with the one around it."""
 

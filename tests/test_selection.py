@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import io
+import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import harvest
@@ -15,6 +18,14 @@ from harvest import Outcome, UsageError
 from harvest.cells import as_json
 from harvest.selection import Selection, Unreadable, load
 from tests.server import Server
+
+
+class Colour(str, enum.Enum):  # noqa: UP042 (as many have them, and not what StrEnum is)
+    RED = "red"
+
+
+class Size(enum.IntEnum):
+    LARGE = 3
 
 
 def fetch(data: Any, **options: Any) -> pd.DataFrame:
@@ -118,6 +129,13 @@ def test_parse_that_meddles(server: Server) -> None:
         (np.int64(3), 3),
         (np.bool_(True), True),
         (np.float32(0.5), 0.5),
+        (np.float64(0.5), 0.5),
+        (Colour.RED, "red"),
+        (Size.LARGE, 3),
+        (np.datetime64("2024-01-01T00:00", "ns"), datetime.datetime(2024, 1, 1)),
+        (np.timedelta64(1, "s"), datetime.timedelta(seconds=1)),
+        (pa.scalar(3), 3),
+        (pa.scalar(None), None),
         (np.str_("x"), "x"),
         ("\ud800x", "?x"),
         (datetime.date(2024, 1, 1), datetime.date(2024, 1, 1)),
@@ -186,6 +204,43 @@ def test_select_and_parse_together(server: Server) -> None:
     """Both add their columns."""
     frame = fetch([server.url("/json?i=3")], select={"i": "i"}, parse=lambda outcome: outcome.status_code)
     assert frame[["i", "parsed"]].values.tolist() == [[3, 200]]
+
+
+def test_means_are_numbers(server: Server) -> None:
+    """What numpy computes fills a column of numbers, beside Python's."""
+    values = iter([np.mean([1, 2]), 3, np.float64("nan")])
+    frame = fetch([server.url(f"/json?i={n}") for n in range(3)], parse=lambda _: next(values))
+    assert frame["parsed"].dtype == pd.Float64Dtype()
+    assert sorted(frame["parsed"].dropna()) == [1.5, 3.0]
+
+
+def test_a_frame_whose_columns_cannot_be_told_apart() -> None:
+    """Its row is an error with the way out, rather than a column lost."""
+    twice = pd.DataFrame([[1, 2]], columns=["a", "a"])
+    assert parsed(twice) == "parse returned a DataFrame with several columns of one name; rename all but one"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"n": np.int64(3), "x": np.float64("nan"), "b": np.bool_(True)}, {"n": 3, "x": None, "b": True}),
+        ([pd.NA, pd.NaT, None, float("inf")], [None] * 4),
+        ({"t": pd.Timestamp("2024-01-01"), "x": float("nan")}, {"t": "2024-01-01T00:00:00", "x": None}),
+        ([10**30, float("nan"), {"a": (1, 2)}], [10**30, None, {"a": [1, 2]}]),
+        ({"f": pd.DataFrame({"a": [1.0, None]})}, {"f": [{"a": 1.0}, {"a": None}]}),
+        ({"a": np.array([[1, 2]]), "d": datetime.date(2024, 1, 1)}, {"a": [[1, 2]], "d": "2024-01-01"}),
+        (["\ud800", 10**30], ["?", 10**30]),
+        ({1: {2.5: "x"}}, {"1": {"2.5": "x"}}),
+    ],
+    ids=repr,
+)
+def test_what_json_has_no_form_for(value: Any, text: Any) -> None:
+    """Numbers stay numbers, missing is null, times are ISO 8601: what any reader of JSON takes."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    assert json.loads(str(as_json(value)), parse_constant=refuse) == text
 
 
 def test_json_text() -> None:

@@ -10,17 +10,12 @@ import pandas as pd
 
 from harvest import frames
 from harvest.errors import ErrorKind, UsageError
-from harvest.harvester import Harvester
 from harvest.memory import Origin, origin_of
-from harvest.options import FetchOptions, Options
-from harvest.orders import base_headers
+from harvest.options import FetchOptions
 from harvest.results import expansion, parquet, plots, report, summaries
-from harvest.results.files import aside
-from harvest.results.merging import merged
 from harvest.results.remedies import remedy
-from harvest.selection import Selection
+from harvest.results.retrying import retried
 from harvest.signatures import spelled_out
-from harvest.store import secrets
 from harvest.templates import missing
 
 if TYPE_CHECKING:
@@ -34,13 +29,21 @@ _REPEATED = ("text", "content", "headers")
 class HarvestAccessor:
     """What one does next with a frame that came out of a harvest.
 
+    ``errors``, ``retry()`` for what failed; ``json()``, ``expand()`` for what came; ``summary()``, ``plot()``,
+    ``report()`` for all of it at a glance; ``to_parquet()`` to keep it.
+
+    Raises
+    ------
+    AttributeError
+        The frame has no result columns.
+
     Examples
     --------
     >>> import harvest
     >>> frame = harvest.fetch_frame(["http://127.0.0.1:1/"], retry=1, progress=False)
     >>> frame.harvest.errors[["error", "next_step"]]
-         error                                          next_step
-    0  connect  check the host, its port and your proxy; then ...
+         error                                        next_step
+    0  connect  check host and port; then frame.harvest.retry()
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -53,6 +56,11 @@ class HarvestAccessor:
     def errors(self) -> pd.DataFrame:
         """The failed rows: the caller's columns, then kind, detail, status, attempts and what to do next.
 
+        Returns
+        -------
+        DataFrame
+            Under the index of the frame; `next_step` says in a few words what to do.
+
         Examples
         --------
         >>> import harvest
@@ -63,8 +71,8 @@ class HarvestAccessor:
         """
         results = frames.names(self._prefix)
         shown = [self._prefix + name for name in ("error", "error_detail", "status_code", "attempts")]
-        own = [name for name in self._frame.columns if name not in results]
-        failed = self._frame.loc[~self._ok, [*own, *shown]]
+        own = self._frame.loc[:, ~self._frame.columns.isin(results)]
+        failed = pd.concat([own, self._frame[shown]], axis=1)[~self._ok.to_numpy()]
         pairs = zip(failed[shown[0]], failed[shown[2]], strict=True)
         steps = [remedy(ErrorKind(kind), None if missing(status) else int(status)) for kind, status in pairs]
         return failed.assign(**{self._prefix + "next_step": pd.array(steps, dtype="str")})
@@ -86,6 +94,13 @@ class HarvestAccessor:
         DataFrame
             Same rows, same order, same index.
 
+        Raises
+        ------
+        UsageError
+            The frame does not tell how its rows were fetched; nothing was sent.
+        Interrupted, StoreError
+            As from `fetch_frame`.
+
         Examples
         --------
         >>> import harvest
@@ -93,30 +108,31 @@ class HarvestAccessor:
         >>> frame.harvest.retry(timeout=1).error.tolist()
         ['connect']
         """
-        before = self._origin
-        if before.own_parts:
-            raise UsageError("rows brought their own method, headers or body; call fetch_frame with the failed ones")
-        if url is None and before.url is None and "url" not in self._frame.columns:
-            raise UsageError("this frame no longer knows how it was fetched; pass url= and the options once more")
-        failed = self._frame.loc[~self._ok]
-        given = {**before.options, "prefix": self._prefix, **options}
-        if given.get("store") is not None:
-            given.setdefault("refetch", "errors")  # else the store would answer what has failed for good
-        with Harvester() as harvester:
-            fresh = harvester.fetch_frame(failed, url or before.url, **given)
-        new = [*frames.names(given["prefix"]), *Selection(given.get("select"), given.get("parse")).columns]
-        return merged(self._frame, fresh, ~self._ok.to_numpy(), new)
+        return retried(self._frame, self._prefix, ~self._ok.to_numpy(), url, options)
 
     # -- what came
 
     def json(self) -> pd.Series[Any]:
         """The bodies, parsed: a Series of Python objects in the frame's index, None where that fails.
 
+        Returns
+        -------
+        Series
+            Of dicts, lists, texts and numbers, as `json.loads` makes them.
+
+        Raises
+        ------
+        UsageError
+            The frame has no bodies any more.
+
         Examples
         --------
         >>> import harvest
-        >>> harvest.fetch_frame([None], progress=False).harvest.json().tolist()
-        [None]
+        >>> import harvest.demo
+        >>> with harvest.demo.serve(calm=True) as service:
+        ...     frame = harvest.fetch_frame([service.url + "/stations/st-0001", None], progress=False)
+        >>> [body and body["main"] for body in frame.harvest.json()]
+        [{'temp': 15.4, 'humidity': 77, 'pressure': 1010.4}, None]
         """
         bodies = [expansion.parsed(text) for text in self._frame[self._column("text")]]
         return pd.Series(bodies, index=self._frame.index, name="json", dtype=object)
@@ -154,15 +170,25 @@ class HarvestAccessor:
             element, under the index of the row that it comes from, or one where there is none; bodies
             and headers, which would be repeated, are left out.
 
+        Raises
+        ------
+        UsageError
+            There is no such column or field, or a new name is taken; `prefix` helps.
+
         Examples
         --------
         >>> import harvest
-        >>> frame = harvest.fetch_frame([None], progress=False)
-        >>> frame["text"] = '{"city": "Oslo", "days": [{"temp": 3}, {"temp": 4}]}'
-        >>> frame.harvest.expand(explode=True)[["city", "days.temp"]]
-           city  days.temp
-        0  Oslo          3
-        0  Oslo          4
+        >>> import harvest.demo
+        >>> with harvest.demo.serve(calm=True) as service:
+        ...     urls = [service.url + "/stations/st-0001", service.url + "/stations?per_page=2"]
+        ...     frame = harvest.fetch_frame(urls, progress=False)
+        >>> frame[:1].harvest.expand()[["station.name", "main.temp"]]
+          station.name  main.temp
+        0      Aalborg       15.4
+        >>> frame[1:].harvest.expand(explode="stations")[["stations.name", "stations.lat"]]
+          stations.name  stations.lat
+        1       Aalborg         57.05
+        1        Aarhus         56.16
         """
         texts = self._texts(self._column(column))
         if explode is False:
@@ -207,6 +233,11 @@ class HarvestAccessor:
         matplotlib.figure.Figure
             Shows itself in a notebook; elsewhere ``figure.savefig("harvest.png")``.
 
+        Raises
+        ------
+        UsageError
+            There is no matplotlib.
+
         Examples
         --------
         >>> import harvest
@@ -224,6 +255,12 @@ class HarvestAccessor:
         Parameters
         ----------
         path : path
+            Such as ``"harvest.html"``. A file that was there stays until the new one is whole.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be written there.
 
         Examples
         --------
@@ -231,12 +268,7 @@ class HarvestAccessor:
         >>> frame = harvest.fetch_frame(["http://127.0.0.1:1/", None], retry=1, progress=False)
         >>> frame.harvest.report(tempfile.mkdtemp() + "/harvest.html")
         """
-        options = Options.of(self._origin.options)
-        chart = plots.svg(self._frame, self._prefix, self._url, self._origin.timeline)
-        found, hidden = secrets.Secrets(options, base_headers(options)), secrets.columns(options, self._url)
-        with aside(path) as new:
-            page = report.page(self._frame, self._prefix, self._url, chart, found, hidden)
-            new.write_text(page, encoding="utf-8")
+        report.write(self._frame, self._prefix, self._url, self._origin, path)
 
     def to_parquet(self, path: str | PathLike[str], **options: Any) -> None:
         """Write the frame, index and all, whatever its cells hold: what no file can hold becomes JSON text.
@@ -245,8 +277,13 @@ class HarvestAccessor:
         ----------
         path : path
             The file is there whole or not at all; one that was there stays until then.
-        **options
+        **options : optional
             As in `pandas.DataFrame.to_parquet`.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be written there, or several columns have the same name.
 
         Examples
         --------

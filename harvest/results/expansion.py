@@ -21,7 +21,9 @@ _VALUE = "value"
 
 
 def parsed(text: Any) -> Any:
-    """The value that JSON text stands for; None where it is none."""
+    """The value that JSON text stands for, None where it is none; a list or a mapping is its own value."""
+    if isinstance(text, list | Mapping):
+        return text
     try:
         return load(text) if isinstance(text, str) else None
     except Unreadable:
@@ -40,7 +42,7 @@ def exploded(texts: Sequence[Any], max_level: int | None, path: str | None) -> t
     A text without elements has one row all the same.
     """
     bodies = [parsed(text) for text in texts]
-    path = _only_list(bodies) if path is None else path
+    path = _only_list(bodies) if path is None else _known(path, bodies)
     found = [(at, row) for at, body in enumerate(bodies) for row in _exploded(body, _levels(max_level), path)]
     return [at for at, _ in found], [row for _, row in found]
 
@@ -60,22 +62,45 @@ def _flat(value: Any, levels: int, path: str | None = None) -> Row:
 
 
 def _only_list(bodies: Sequence[Any]) -> str:
-    names = {name for body in bodies for name, value in _flat(body, _DEEPEST).items() if isinstance(value, list)}
+    names = _lists(bodies)
     if len(names) > 1:
         some = sorted(names)[:8]
         raise UsageError(f"the bodies have several lists, {some}; name the one to explode: explode={some[0]!r}")
     return next(iter(names), "")
 
 
+def _known(path: str, bodies: Sequence[Any]) -> str:
+    """The path, if any body has such a field, or none has fields."""
+    have = dict.fromkeys(name for body in bodies for name in (*_flat(body, _DEEPEST), *_flat(body, 0)))
+    if have and path not in have:
+        lists = sorted(_lists(bodies))[:8] or "none"
+        raise UsageError(f"no body has a field {path!r}; explode= one of their lists: {lists}")
+    return path
+
+
+def _lists(bodies: Sequence[Any]) -> set[str]:
+    return {name for body in bodies for name, value in _flat(body, _DEEPEST).items() if isinstance(value, list)}
+
+
 def _exploded(body: Any, levels: int, path: str) -> Iterator[Row]:
     if isinstance(body, list):
         yield from (_element(each, levels, "") for each in body or [None])
         return
-    rest = _flat(body, levels)
-    rest.pop(path, None)
+    rest = _flat(_without(body, path), levels)
     inner = _flat(body, _DEEPEST).get(path)
     elements = inner if isinstance(inner, list) else [inner]
     yield from (rest | _element(each, levels, path) for each in elements or [None])
+
+
+def _without(body: Any, path: str) -> Any:
+    """The body without the field at the path."""
+    if not isinstance(body, Mapping):
+        return body
+    return {
+        name: _without(inner, path.removeprefix(f"{name}.")) if path.startswith(f"{name}.") else inner
+        for name, inner in body.items()
+        if name != path
+    }
 
 
 def _element(element: Any, levels: int, path: str) -> Row:
@@ -90,10 +115,15 @@ def beside(frame: pd.DataFrame, rows: list[Row], prefix: str, parse_dates: Colle
     clash = [prefix + name for name in fields if prefix + name in frame.columns]
     if clash:
         raise UsageError(f'the frame has {clash[:5]} already; pass prefix="body_" or another')
-    if lost := sorted(set(parse_dates) - {prefix + name for name in fields}):
+    if isinstance(parse_dates, str):
+        raise UsageError(f"parse_dates={parse_dates!r} is one name; write parse_dates=[{parse_dates!r}]")
+    lost = sorted(set(parse_dates) - {prefix + name for name in fields})
+    if fields and lost:
         raise UsageError(f"parse_dates= names {lost}, which are no new columns; take them out")
     new = {prefix + name: _typed(prefix + name, [row.get(name) for row in rows], parse_dates) for name in fields}
-    return pd.concat([frame, pd.DataFrame(new, index=frame.index)], axis=1)
+    wide = pd.concat([frame, pd.DataFrame(new, index=frame.index)], axis=1)
+    wide.attrs = dict(frame.attrs)  # how it was fetched, among others
+    return wide
 
 
 def _typed(name: str, cells: list[Any], parse_dates: Collection[str]) -> Any:

@@ -76,15 +76,23 @@ def _figure() -> Figure:
     return Chart(figsize=(12, 3.4), layout="constrained")
 
 
+def _blank(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, "nothing to show", color="#808080", ha="center", transform=axes.transAxes)
+
+
 def _legend(axes: Axes) -> None:
     """Below the picture, where it hides nothing."""
-    labels = axes.get_legend_handles_labels()
-    if labels[0]:
-        axes.legend(*labels, frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=3,
-                    handlelength=1, columnspacing=1.2)  # fmt: skip
+    axes.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize="small", loc="upper left",
+                bbox_to_anchor=(-0.02, -0.2), ncols=3, handlelength=1, columnspacing=1.2)  # fmt: skip
 
 
 def _outcomes(axes: Axes, frame: pd.DataFrame, prefix: str, url: str) -> None:
+    axes.set_title("outcomes by host", loc="left", fontsize="medium")
+    if frame.empty:
+        _blank(axes)
+        return
     counts = pd.crosstab(summaries.hosts(frame, prefix, url), summaries.fates(frame, prefix))
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
     if len(counts) > _HOSTS:
@@ -96,10 +104,11 @@ def _outcomes(axes: Axes, frame: pd.DataFrame, prefix: str, url: str) -> None:
         axes.barh(places, width, left=start, color=colour, height=0.6, label=kind)
         start += width
     axes.set_yticks(places, [_short(str(host)) for host in counts.index])
-    axes.set_title("outcomes by host", loc="left", fontsize="medium")
     axes.set_xlabel("rows")
-    axes.locator_params(axis="x", nbins=6)
-    axes.margins(y=0.35 if len(counts) < 4 else 0.05)
+    spare = max(0, 4 - len(counts)) / 2
+    axes.set_ylim(-0.5 - spare, len(counts) - 0.5 + spare)
+    axes.locator_params(axis="x", nbins=6, integer=True)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def _short(host: str) -> str:
@@ -118,7 +127,7 @@ def _stacked(counts: pd.DataFrame) -> list[tuple[str, str, Any]]:
     if rest:
         pieces.append(("other", _FAILED[-1], counts[rest].sum(axis=1).to_numpy()))
     sums = {"other": totals[rest].sum()} | totals.to_dict()
-    return [(f"{kind} {sums[kind]:,}", colour, width) for kind, colour, width in pieces]
+    return [(f"{kind}: {sums[kind]:,}", colour, width) for kind, colour, width in pieces]
 
 
 def _latency(axes: Axes, frame: pd.DataFrame, prefix: str) -> None:
@@ -126,10 +135,11 @@ def _latency(axes: Axes, frame: pd.DataFrame, prefix: str) -> None:
     ok = frame[prefix + "ok"].to_numpy(dtype=bool)
     taken = seconds > 0
     axes.set_title("seconds of the last attempt", loc="left", fontsize="medium")
-    axes.set_ylabel("rows")
     if not taken.any():
-        axes.set_xticks([])
+        _blank(axes)
         return
+    axes.set_ylabel("rows")
+    axes.locator_params(axis="y", integer=True)
     low, high = float(seconds[taken].min()) / 1.6, float(seconds[taken].max()) * 1.6
     bins = np.geomspace(low, high, _BINS).tolist()
     parts = [("ok", _OK, seconds[taken & ok]), ("failed", _FAILED[0], seconds[taken & ~ok])]
@@ -152,12 +162,15 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _over_time(axes: Axes, ended: Counts, refused: Counts, width: float, what: str) -> None:
     many = -(-len(ended) // _SLICES)
+    axes.set_title(f"{what} per second", loc="left", fontsize="medium")
+    if not ended.any():
+        _blank(axes)
+        return
     ended, refused, width = _coarser(ended, many), _coarser(refused, many), width * many
     edges = np.arange(len(ended) + 1) * width
     axes.stairs(ended / width, edges, fill=True, color=_OK, label=what)
     if refused.any():
         axes.stairs(refused / width, edges, fill=True, color=_REFUSED, label=f"refused (429, 503): {refused.sum():,}")
-    axes.set_title(f"{what} per second", loc="left", fontsize="medium")
     axes.set_xlabel("seconds")
     axes.set_ylim(bottom=0)
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
+from os import PathLike
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
 from harvest._version import __version__
 from harvest.errors import ErrorKind
-from harvest.masks import MASK, is_secret
-from harvest.results import summaries
+from harvest.masks import MASK, is_secret, is_weak
+from harvest.memory import Origin
+from harvest.options import Options
+from harvest.orders import base_headers
+from harvest.results import plots, summaries
+from harvest.results.files import aside
 from harvest.results.remedies import remedy
+from harvest.store import secrets
 from harvest.store.secrets import Secrets, cell
+from harvest.templates import missing
+from harvest.urls import normalise
 
 _ROWS = 500
 """Failed rows that are listed."""
@@ -22,21 +32,45 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 p.when { color: #666; margin-top: .2rem }
-table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto }
-th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top }
-td { max-width: 32rem; overflow-wrap: anywhere } th { font-weight: 600 }
+table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto; margin-bottom: 1.5rem }
+th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd }
+td { max-width: 32rem; overflow-wrap: anywhere; font-variant-numeric: tabular-nums } th { font-weight: 600 }
 svg { max-width: 100%; height: auto }
 """
 
 
-def page(frame: pd.DataFrame, prefix: str, url: str, chart: str, secrets: Secrets, hidden: frozenset[str]) -> str:
+def masked(frame: pd.DataFrame, hidden: Collection[str]) -> pd.DataFrame:
+    """The frame without the cells of the caller's columns that are secret, or `hidden`."""
+    return frame.assign(**dict.fromkeys(_covered(frame, hidden), MASK))
+
+
+def _covered(frame: pd.DataFrame, hidden: Collection[str]) -> list[str]:
+    return [name for name in frame.columns if isinstance(name, str) and (name in hidden or _is_secret(name))]
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a column of that name holds secrets; one called `key` may well hold other keys."""
+    return is_secret(name) and not is_weak(name)
+
+
+def write(frame: pd.DataFrame, prefix: str, url: str, origin: Origin, path: str | PathLike[str]) -> None:
+    """See `HarvestAccessor.report`."""
+    options = Options.of(origin.options)
+    hidden = secrets.columns(options, url)
+    chart = plots.svg(masked(frame, hidden), prefix, url, origin.timeline)
+    with aside(path) as new:
+        found = secrets.Secrets(options, base_headers(options))
+        new.write_text(page(frame, prefix, url, chart, found, hidden), encoding="utf-8")
+
+
+def page(frame: pd.DataFrame, prefix: str, url: str, chart: str, found: Secrets, hidden: frozenset[str]) -> str:
     """The page.
 
     Parameters
     ----------
     chart : str
         The plot as SVG; empty if there is none.
-    secrets : Secrets
+    found : Secrets
         Finds what must not be shown.
     hidden : frozenset of str
         Columns of the caller's that fill secret places.
@@ -49,12 +83,12 @@ def page(frame: pd.DataFrame, prefix: str, url: str, chart: str, secrets: Secret
         f'<p class="when">{escape(_when(frame, prefix))}</p>',
         chart,
         "<h2>By host and outcome</h2>",
-        _table(_shown(summaries.summary(frame, prefix, url).reset_index())),
+        _table(_shown(summaries.summary(masked(frame, hidden), prefix, url).reset_index())),
     ]
     if len(failed):
         parts += ["<h2>What failed, and what to do</h2>", _table(_kinds(failed, prefix))]
         more = f" (the first {_ROWS:,})" if len(failed) > _ROWS else ""
-        rows = _failures(failed.iloc[:_ROWS], prefix, url, secrets, hidden)
+        rows = _failures(failed.iloc[:_ROWS], prefix, url, found, hidden)
         parts += [f"<h2>The failed rows{more}</h2>", _table(rows)]
     return _whole(head, "\n".join(parts))
 
@@ -78,9 +112,17 @@ def _when(frame: pd.DataFrame, prefix: str) -> str:
 def _shown(counted: pd.DataFrame) -> pd.DataFrame:
     """The summary with its figures as people write them."""
     seconds = [*summaries.QUANTILES, "waited"]
-    shown = {name: [f"{value:.3g} s" if value == value else "" for value in counted[name]] for name in seconds}
+    shown = {name: [_spoken(value) for value in counted[name]] for name in seconds}
     whole = {name: [f"{value:,}" for value in counted[name]] for name in ("rows", "bytes", "retries")}
     return counted.assign(**shown, **whole)
+
+
+def _spoken(seconds: float) -> str:
+    if missing(seconds):
+        return ""
+    if 0 < seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:,.0f} s"
 
 
 def _kinds(failed: pd.DataFrame, prefix: str) -> pd.DataFrame:
@@ -94,20 +136,33 @@ def _remedy(fate: str) -> str:
     return remedy(ErrorKind(kind), int(status) if status else None)
 
 
-def _failures(failed: pd.DataFrame, prefix: str, url: str, secrets: Secrets, hidden: frozenset[str]) -> pd.DataFrame:
+def _failures(failed: pd.DataFrame, prefix: str, url: str, found: Secrets, hidden: frozenset[str]) -> pd.DataFrame:
     names = [str(name) for name in failed.index.names if name is not None]
-    label = [MASK if any(map(is_secret, names)) else str(each) for each in failed.index]
-    covered = [str(name) for name in failed.columns if name in hidden or is_secret(str(name))]
-    held = secrets.of_cells(failed[[name for name in covered if name in failed.columns]].to_dict("records"))
-    addresses = summaries.addresses(failed.assign(**dict.fromkeys(covered, MASK)), prefix, url)
+    labels = [MASK if any(map(_is_secret, names)) else str(each) for each in failed.index]
+    addresses = summaries.addresses(masked(failed, hidden), prefix, url)
+    held = found.of_cells([*_told(failed, hidden), *_passwords(addresses), *addresses])
     return pd.DataFrame(
         {
-            ", ".join(names) or "row": [cell(each, held) for each in label],
-            "address": ["" if each is None else cell(each, held) for each in addresses],
+            ", ".join(names) or "row": [cell(each, held) for each in labels],
+            "address": ["" if each is None else cell(each.replace(quote(MASK), MASK), held) for each in addresses],
             "error": summaries.fates(failed, prefix).to_numpy(),
             "detail": [cell(str(each), held) for each in failed[prefix + "error_detail"].fillna("")],
         }
     )
+
+
+def _told(failed: pd.DataFrame, hidden: Collection[str]) -> list[dict[str, Any]]:
+    """The cells that are secret, each under a name that says so."""
+    return [{"secret": each} for name in _covered(failed, hidden) for each in failed[name].tolist()]
+
+
+def _passwords(addresses: Sequence[str | None]) -> Iterator[dict[str, str]]:
+    """Those within the addresses, as they were meant."""
+    for each in addresses:
+        try:
+            yield {"secret": normalise(each or "")[1].partition(":")[2]}
+        except ValueError:
+            continue
 
 
 def _table(rows: pd.DataFrame) -> str:

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 
 from harvest.errors import ErrorKind
 from harvest.templates import Template, Unfillable, missing
+from harvest.urls import host_of, normalise
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 """Of the seconds of the last attempt."""
 _NOWHERE = "–"
 """The host of rows of which no request could be made."""
-_HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
-_FIXED = re.compile(r"[^{]*?://[^/{?#]+(?=[/?#])")
+_FIXED = re.compile(r"[^{]*?://[^/{?#]+(?=[/?#]|\Z)")
 """The beginning of a template that has the same host for all rows."""
 
 
@@ -69,14 +69,16 @@ def addresses(frame: pd.DataFrame, prefix: str, url: str) -> list[str | None]:
 
 def _filled(template: Template, row: Mapping[str, Any]) -> str | None:
     try:
-        return template.fill(row)
+        return template.fill(row, encode=True)
     except Unfillable:
         return None
 
 
 def _host(address: str) -> str:
-    found = _HOST.match(address)
-    return found[1].lower() if found and found[1] else _NOWHERE
+    try:
+        return host_of(normalise(address)[0])
+    except ValueError:
+        return _NOWHERE
 
 
 def summary(frame: pd.DataFrame, prefix: str, url: str) -> pd.DataFrame:
@@ -110,6 +112,15 @@ def sizes(frame: pd.DataFrame, prefix: str) -> np.ndarray[Any, np.dtype[np.int64
     out = np.zeros(len(frame), np.int64)
     for name in ("text", "content"):
         if prefix + name in frame.columns:
-            cells = pa.chunked_array(pa.array(frame[prefix + name], from_pandas=True))
-            out += pc.fill_null(pc.binary_length(cells), 0).to_numpy().astype(np.int64)
+            out += _lengths(frame[prefix + name])
     return out
+
+
+def _lengths(bodies: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    cells = pa.array(bodies, from_pandas=True)
+    if pa.types.is_null(cells.type):
+        return np.zeros(len(cells), np.int64)
+    lengths = pc.fill_null(pc.binary_length(cells), 0)
+    return np.asarray(
+        lengths.to_numpy(zero_copy_only=False) if isinstance(lengths, pa.Array) else lengths.to_numpy(), np.int64
+    )

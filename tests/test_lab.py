@@ -22,16 +22,16 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Lab]:
     """JupyterLab."""
-    with lab(tmp_path_factory.mktemp("lab")) as running:
+    with lab(tmp_path) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Chromium, for one test: its driver takes this thread's signals, which trio does not bear beside it."""
     with chromium() as running:
         yield running
 

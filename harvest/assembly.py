@@ -81,21 +81,26 @@ class Assembly:
             self._next += 1
             yield (self._next - 1) * self.size, [part], rest
 
-    def whole(self, total: int) -> Slice:
-        """All rows; those that are not done are `interrupted`. Leaves everything in place.
+    @property
+    def handed(self) -> int:
+        """Rows of the slices that were handed out."""
+        return self._next * self.size
+
+    def whole(self, total: int, start: int = 0) -> Slice:
+        """All rows from that of a slice on; those that are not done are `interrupted`. Leaves everything in place.
 
         May be called while another thread fills slots.
         """
         parts: list[pa.Table] = []
         rest: list[Rest] = []
-        for number in range(-(-total // self.size)):
+        for number in range(start // self.size, -(-total // self.size)):
             first = number * self.size
             with self._freezing:
                 slots = self._open.get(number)
                 part, found = self._frozen.get(number) or self._columns(first, slots, min(self.size, total - first))
             parts.append(part)
             rest.extend(found)
-        return 0, parts, rest
+        return start, parts, rest
 
     def _width(self, number: int) -> int:
         return self.size if self.total is None else min(self.size, self.total - number * self.size)

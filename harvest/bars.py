@@ -34,13 +34,13 @@ class Bar:
         self._shown = _display(self._bar.container, display_id=True) if hasattr(self._bar, "container") else None
         self._next = 0.0
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Callable[[], Progress]) -> None:
         """Draw, at most ten times a second."""
         now = monotonic()
         if now < self._next:
             return
         self._next = now + 0.1
-        self._draw(progress)
+        self._draw(progress())
 
     def close(self, progress: Progress, counts: str) -> None:
         """Draw the last state, let the bar stand, and write the counts, if any, below."""
@@ -88,7 +88,7 @@ class Bar:
 class Silence:
     """Draws nothing."""
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Callable[[], Progress]) -> None:
         """Nothing."""
 
     def close(self, progress: Progress, counts: str) -> None:

@@ -108,9 +108,16 @@ def _odd(value: Any) -> Any:
         return value.isoformat()
     try:
         found = storable(value)
+        return str(value) if found is value else found
     except Unstorable:
+        return _said(value)
+
+
+def _said(value: Any) -> str:
+    try:
         return str(value)
-    return str(value) if found is value else found
+    except Exception:  # whatever a caller's object may raise
+        return f"a {type(value).__name__}"
 
 
 def writable(text: str) -> str:

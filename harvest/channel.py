@@ -22,6 +22,9 @@ class Channel:
         """Whether one more row may be pulled from the input."""
         return self.pulled() - self._taken < self.limit
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put(self, items: Iterable[tuple[int, Any]]) -> None:
         """Hand over items, each with the rows it stands for."""
         self._items.extend(items)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from time import monotonic
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -18,7 +19,8 @@ from harvest.pacing import Pacer
 from harvest.pacing.caps import Caps
 from harvest.policies import IDEMPOTENT_METHODS
 from harvest.previews import Preview
-from harvest.store import Foresight
+from harvest.store import Foresight, secrets
+from harvest.words import said
 
 _AT_ONCE = 1_024
 """Calls that are looked up in a store at a time."""
@@ -86,7 +88,15 @@ class Forecast:
                 continue
             self._hosts[name] += 1
             if len(self._first) < _FIRST:
-                self._first.append(call.label)
+                self._first.append(self._shown(call))
+
+    def _shown(self, call: Call) -> str:
+        """A call without the secrets that its row brings; for the few that are shown."""
+        row = self._source.rows(call.row, call.row + 1)
+        options, recipe = self._options, self._source.recipe
+        names = secrets.covered(row.columns, secrets.columns(options, recipe.url))
+        held = {form for name in names for form in (str(row[name].iloc[0]), quote(str(row[name].iloc[0]), safe=""))}
+        return secrets.hide(call.label, held | set(secrets.Secrets(options, recipe.base).of(call, call.url)))
 
     def _realm(self, call: Call) -> str | None:
         if self._options.realm is None:
@@ -94,7 +104,7 @@ class Forecast:
         try:
             return mask(str(self._options.realm(call)))
         except Exception as error:  # whatever a caller's function may raise
-            self._wrong[call.row] = f"realm= failed: {error!r}"
+            self._wrong[call.row] = f"realm= failed: {said(error)}"
             return None
 
     def _invalid(self) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
@@ -16,6 +16,7 @@ from harvest.errors import UsageError
 from harvest.forecasts import Forecast
 from harvest.harvests import Harvest
 from harvest.interchange import As, check, handed
+from harvest.memory import Origin, keep
 from harvest.options import FetchOptions, Options
 from harvest.orders import Order
 from harvest.outcomes import Outcome, Summary
@@ -139,7 +140,8 @@ class Harvester:
             for outcomes in harvest.outcomes(stopping):
                 channel.put((1, outcome) for outcome in outcomes)
 
-        return self._iterate(order, channel, work)
+        harvest, worker = self._iterable(order, channel, work)
+        return runs.consume(harvest, channel, worker)
 
     @overload
     def fetch_batches(
@@ -189,9 +191,21 @@ class Harvester:
         sink = BatchSink(order, batch_size)
 
         def work(harvest: Harvest, stopping: threading.Event) -> None:
-            sink.run(harvest, stopping, lambda parts: channel.put((len(part), handed(part, as_)) for part in parts))
+            sink.run(harvest, stopping, lambda parts: channel.put((len(part), part) for part in parts))
 
-        return self._iterate(order, channel, work)
+        harvest, worker = self._iterable(order, channel, work)
+        origin = self._origin(harvest, url, options)
+
+        def shown(part: pd.DataFrame) -> Any:
+            runs.remember(part, origin, harvest)
+            return handed(part, as_)
+
+        def rest(left: list[pd.DataFrame]) -> Any:
+            frame = shown(pd.concat([*left, sink.rest(harvest)]))
+            keep(frame)
+            return frame
+
+        return (shown(part) for part in runs.consume(harvest, channel, worker, rest))
 
     @spelled_out
     def fetch_to(
@@ -228,11 +242,14 @@ class Harvester:
         sink = FrameSink(order)
         loop = None if blocking or order.options.client is None else asyncio.get_running_loop()
         harvest = self._session.harvest(order, loop, finished=sink.finished)
-        return runs.FrameRun(harvest, sink, url, {**self._given, **options}, as_)
+        return runs.FrameRun(harvest, sink, self._origin(harvest, url, options), as_)
 
-    def _iterate(
+    def _origin(self, harvest: Harvest, url: str | None, options: Mapping[str, Any]) -> Origin:
+        return Origin(url, {**self._given, **options}, timeline=harvest.timeline)
+
+    def _iterable(
         self, order: Order, channel: Channel, work: Callable[[Harvest, threading.Event], None]
-    ) -> Iterator[Any]:
+    ) -> tuple[Harvest, runner.Worker[None]]:
         harvest = self._session.harvest(order, room=channel.room, whole=True)
         channel.pulled = lambda: harvest.handed
-        return runs.consume(harvest, channel, runner.Worker(lambda stopping: work(harvest, stopping)))
+        return harvest, runner.Worker(lambda stopping: work(harvest, stopping))

@@ -16,13 +16,16 @@ from harvest.options import Options
 from harvest.outcomes import Outcome, Summary
 from harvest.pacing import Pacer
 from harvest.progress import Progress
-from harvest.scheduler import DEEP, Scheduler
+from harvest.scheduler import DEEP, Pause, Scheduler
 from harvest.selection import Selection
 from harvest.sharing import Sharing
 from harvest.store import Store
 from harvest.timeline import Timeline
 
 log = logging.getLogger("harvest")
+
+_PATIENCE = 0.02
+"""Seconds that an input may take before what has come goes out."""
 
 
 class Harvest:
@@ -122,7 +125,7 @@ class Harvest:
         with self._store or nullcontext(), self._engine() as engine:
             try:
                 for ended in drive(self._scheduler, engine, monotonic):
-                    yield self._finished(ended)
+                    yield self._finished(ended, stopping)
                     self._report()
                     if stopping.is_set():
                         break
@@ -133,7 +136,10 @@ class Harvest:
         self._report(last=True)
         log.info("%s", self.summary)
 
-    def _calls(self) -> Iterator[Call | Outcome | None]:
+    def _calls(self) -> Iterator[Call | Outcome | Pause | None]:
+        return self._rows() if self.source.total is not None else _with_pauses(self._rows())
+
+    def _rows(self) -> Iterator[Call | Outcome | None]:
         items: Iterator[Call | Outcome | None] = self._counted(self.source.calls())
         if self._sharing is not None:
             items = self._sharing.unique(items)
@@ -148,12 +154,12 @@ class Harvest:
             self.pulled += 1
             yield item
 
-    def _finished(self, ended: list[Outcome]) -> list[Outcome]:
+    def _finished(self, ended: list[Outcome], stopping: threading.Event) -> list[Outcome]:
         if ended:
             if self._store is not None:
                 ended = self._store.restored(ended)
             if self._selection:
-                ended = [each if each.stored else self._selection.apply(each) for each in ended]
+                ended = list(self._selected(ended, stopping))
         if self._store is not None:
             self._store.put(ended)
         if ended:
@@ -166,6 +172,12 @@ class Harvest:
                 self._store.release(ended)
         return ended
 
+    def _selected(self, ended: Iterable[Outcome], stopping: threading.Event) -> Iterator[Outcome]:
+        for each in ended:
+            if stopping.is_set():  # a caller's function may take its time, so the others are not done
+                return
+            yield each if each.stored else self._selection.apply(each)
+
     def _report(self, last: bool = False) -> None:
         """Tell a caller's function, at most ten times a second and once at the end."""
         if self._tell is None:
@@ -174,3 +186,15 @@ class Harvest:
         if last or now >= self._told + 0.1:
             self._told = now
             self._tell(self.progress)
+
+
+def _with_pauses(items: Iterator[Call | Outcome | None]) -> Iterator[Call | Outcome | Pause | None]:
+    """The items, and a pause wherever waiting for them took too long for those that are there."""
+    spent, began = 0.0, monotonic()
+    for item in items:
+        spent += monotonic() - began
+        yield item
+        if spent > _PATIENCE:
+            spent = 0.0
+            yield Pause()
+        began = monotonic()

@@ -13,7 +13,8 @@ import pandas as pd
 from harvest.errors import UsageError
 from harvest.timeline import Timeline
 
-_RECENT = 16
+_RECENT = 256
+"""Harvests of which it is known how they were told."""
 
 _last: list[Any] = []
 _origins: OrderedDict[str, Origin] = OrderedDict()
@@ -31,6 +32,7 @@ class Origin:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     own_parts: bool = False
     timeline: Timeline | None = None
+    name: str = field(default_factory=lambda: uuid4().hex, repr=False)
 
 
 def last() -> Any:
@@ -61,19 +63,21 @@ def last() -> Any:
     return _last[0]
 
 
-def remember(frame: pd.DataFrame, origin: Origin, handed: Any) -> Any:
-    """Keep what is handed over as the last frame, and tie the frame that it was made of to its origin.
+def keep(frame: Any) -> None:
+    """Keep a frame as the last one."""
+    _last[:] = [frame]
 
-    They are tied by a random name in the frame's `attrs`: those may reach the disk, and options may
-    hold secrets.
+
+def tie(frame: pd.DataFrame, origin: Origin) -> None:
+    """Tie a frame to its origin.
+
+    By a random name in the frame's `attrs`: those may reach the disk, and options may hold secrets.
     """
-    name = uuid4().hex
-    frame.attrs["harvest"] = name
-    _origins[name] = origin
+    frame.attrs["harvest"] = origin.name
+    _origins[origin.name] = origin
+    _origins.move_to_end(origin.name)
     while len(_origins) > _RECENT:
         _origins.popitem(last=False)
-    _last[:] = [handed]
-    return handed
 
 
 def origin_of(frame: pd.DataFrame) -> Origin | None:

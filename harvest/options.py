@@ -175,10 +175,11 @@ def _secret_headers(names: Any) -> frozenset[str]:
 
 
 def _names(option: str, names: Any) -> frozenset[str]:
-    return frozenset(name.lower() for name in _collected(option, names))
+    return frozenset(name.lower() for name in collected(option, names))
 
 
-def _collected(option: str, names: Any) -> frozenset[str]:
+def collected(option: str, names: Any) -> frozenset[str]:
+    """The names in an option that takes several; raises `UsageError`."""
     if isinstance(names, str):
         raise UsageError(f"{option}={names!r} is one name; write {option}=[{names!r}]")
     if not isinstance(names, Iterable):
@@ -260,7 +261,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "retry": _retry,
     "timeout": _timeout,
     "rate": _rate,
-    "parse_dates": lambda names: _collected("parse_dates", names),
+    "parse_dates": lambda names: collected("parse_dates", names),
     "secret_headers": _secret_headers,
     "secret_params": lambda names: _names("secret_params", names),
     "store": _store,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
 
 from harvest.errors import ErrorKind
 from harvest.tables import Table
@@ -99,6 +102,26 @@ class Outcome:
     values: tuple[object, ...] | None = None
     key: str | None = None
     stored: bool = False
+
+    def json(self) -> Any:
+        """The body, parsed; for a `parse` function.
+
+        Returns
+        -------
+        object
+            Dicts, lists, texts and numbers.
+
+        Raises
+        ------
+        ValueError
+            The body is not JSON.
+
+        Examples
+        --------
+        >>> Outcome(0, text='{"main": {"temp": 15.4}}').json()["main"]
+        {'temp': 15.4}
+        """
+        return orjson.loads(self.text or "")
 
 
 @dataclass(slots=True)

@@ -55,11 +55,10 @@ def _see_off() -> None:
     unlock it.
     """
     until = monotonic() + _MOMENT
-    while _leaving and monotonic() < until:
-        if os.path.exists(f"/proc/self/task/{_leaving[0]}"):
+    for number in list(_leaving):
+        while os.path.exists(f"/proc/self/task/{number}") and monotonic() < until:
             sleep(_MOMENT / 100)
-        else:
-            _leaving.popleft()
+    _leaving.clear()
 
 
 if hasattr(os, "register_at_fork"):

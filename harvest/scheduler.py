@@ -21,10 +21,15 @@ from harvest.pacing.health import SICK
 from harvest.progress import Wait
 from harvest.timeline import Timeline
 from harvest.turns import Turns
+from harvest.words import said
 
 DEEP = 10_000
 """Most calls that are held, waiting, while none of them may start."""
 _HELD_BACK = 0.005  # seconds until it is asked again whether there is room
+
+
+class Pause:
+    """Stands among the calls where the input took its time: what has come goes out before it is asked for more."""
 
 
 class Scheduler:
@@ -34,7 +39,7 @@ class Scheduler:
 
     Parameters
     ----------
-    calls : iterator of Call, Outcome or None
+    calls : iterator of Call, Outcome, None or Pause
         Pulled lazily. An outcome among them (a row that cannot be asked) is passed on; None stands for
         a row that shares another one's request.
     options : Options
@@ -52,7 +57,7 @@ class Scheduler:
 
     def __init__(
         self,
-        calls: Iterator[Call | Outcome | None],
+        calls: Iterator[Call | Outcome | Pause | None],
         options: Options,
         *,
         epoch: float = 0.0,
@@ -74,7 +79,9 @@ class Scheduler:
         self._room = room
         self._exhausted = False
         self._held_back = False
-        """The consumer has no room for more rows."""
+        """The consumer has no room for more rows, or the input takes its time."""
+        self._paused: float | None = None
+        """When the input took its time; it is asked for more at a later moment."""
         self._queued = 0
         self._jobs: dict[int, Job] = {}
         self._hosts = Hosts(options, known)
@@ -172,6 +179,8 @@ class Scheduler:
     def _fill(self, target: int, now: float) -> bool:
         """Hold up to `target` waiting calls; whether any came in."""
         before = self._queued
+        if self._paused == now:
+            return False
         self._held_back = False
         for _ in range(DEEP):
             if self._queued >= target or self._exhausted:
@@ -182,6 +191,9 @@ class Scheduler:
             item = next(self._calls, self)
             if item is self:
                 self._exhausted = True
+            elif isinstance(item, Pause):
+                self._paused, self._held_back = now, True
+                break
             elif isinstance(item, Call):
                 self._admit(item, now)
             elif isinstance(item, Outcome):
@@ -195,7 +207,7 @@ class Scheduler:
             try:
                 job.realm = mask(str(self.options.realm(call)))
             except Exception as error:  # whatever a caller's function may raise
-                attempt = Attempt(error=ErrorKind.INVALID_REQUEST, detail=f"realm= failed: {error!r}")
+                attempt = Attempt(error=ErrorKind.INVALID_REQUEST, detail=f"realm= failed: {said(error)}")
                 self._settled.append(self._outcome(job, attempt, now))
                 return
         job.host = self._host(job, now)

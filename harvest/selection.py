@@ -13,9 +13,12 @@ from harvest.errors import ErrorKind, UsageError
 from harvest.masks import mask
 from harvest.moments import moment
 from harvest.outcomes import Outcome
+from harvest.words import on_a_line, said
 
 PARSED = "parsed"
 """The column that `parse` fills."""
+_LONGEST = 500
+"""Characters of an error's detail."""
 
 
 class Unreadable(ValueError):
@@ -48,7 +51,8 @@ class Selection:
 
     def _place(self, name: str) -> int:
         if name not in self.columns:
-            raise UsageError(f"parse_dates= names {name!r}, which select= does not make; name one of {self.columns}")
+            have = f"name one of {self.columns}" if self.columns else f'pass select={{"{name}": …}}, too'
+            raise UsageError(f"parse_dates= names {name!r}, which select= does not make; {have}")
         return self.columns.index(name)
 
     def __bool__(self) -> bool:
@@ -68,7 +72,7 @@ class Selection:
         except (Unreadable, Unstorable) as error:
             _fail(outcome, str(error))
         except Exception as error:  # a caller's function may raise anything; it costs its row only
-            _fail(outcome, f"parse raised {type(error).__name__}: {error}")
+            _fail(outcome, f"parse raised {said(error)}")
         return outcome
 
     def _selected(self, outcome: Outcome) -> list[Any]:
@@ -117,7 +121,7 @@ def _compiled(select: Mapping[str, str]) -> dict[str, Any]:
 def _fail(outcome: Outcome, detail: str) -> None:
     outcome.ok = False
     outcome.error = ErrorKind.PARSE
-    outcome.error_detail = writable(mask(detail))
+    outcome.error_detail = on_a_line(writable(mask(detail)), _LONGEST)
     outcome.values = None
 
 

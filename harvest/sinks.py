@@ -70,6 +70,11 @@ class BatchSink:
             self._assembly.end(harvest.pulled)
             hand_over(self._frames(harvest))
 
+    def rest(self, harvest: Harvest) -> pd.DataFrame:
+        """The rows that were pulled and not handed over; those that are not done are `interrupted`."""
+        start = min(self._assembly.handed, harvest.pulled)
+        return to_frame(self._order, self._assembly.whole(harvest.pulled, start), harvest.pulled)
+
     def _frames(self, harvest: Harvest) -> Iterator[pd.DataFrame]:
         for part in self._assembly.ready():
             stop = min(part[0] + self.size, harvest.pulled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import count
 from typing import Any
@@ -22,7 +23,17 @@ def storable(frame: pd.DataFrame, *, extensions: bool = True) -> pd.DataFrame:
         series = out.iloc[:, at]
         if dtype == "object" or not _is_known(series.iloc[:0], extensions):
             out = out.assign(**{out.columns[at]: _as_arrow(shapes.column(series))})
+    out.attrs = {name: value for name, value in frame.attrs.items() if _is_json(name, value)}
     return out
+
+
+def _is_json(name: object, value: object) -> bool:
+    """Whether pandas can write this into the metadata of a file."""
+    try:
+        json.dumps({name: value})
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(name, str)
 
 
 def _distinct(names: Iterable[Any]) -> list[str]:

@@ -31,3 +31,11 @@ def pace(rate: float) -> str:
         if rate * seconds >= 1:
             return f"{rate * seconds:,.0f}/{unit}"
     return f"{rate * 3600:,.0f}/h"
+
+
+def said(error: BaseException) -> str:
+    """The name of an error and what it says, as far as it can say it: a caller's may raise instead."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__

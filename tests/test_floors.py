@@ -79,6 +79,10 @@ ONLY_IN = {
     "pycurl": {"engines.curl", "engines.handles", "engines.patience", "engines.shards", "engines.trust"},
     "httpx": {"engines.httpx", "engines.striped"},
     "httpcore": {"engines.guard"},
+    "tqdm": {"bars"},
+    "IPython": {"bars"},
+    "matplotlib": {"results.plots"},
+    "polars": {"interchange"},
 }
 
 

@@ -315,7 +315,7 @@ def test_second_interrupt(server: Server, monkeypatch: pytest.MonkeyPatch, hook:
 def test_retry(server: Server) -> None:
     """Stopped half-way, a retry has all rows all the same: those that were fine, and those that are done."""
     urls = [server.url("/json"), server.url("/flaky/z?fail=1"), server.url("/silent")]
-    frame = harvest.fetch_frame(urls, retry=1, timeout=0.2, **QUIET)
+    frame = harvest.fetch_frame(urls, retry=1, timeout=1, **QUIET)
     one_done = threading.Event()
 
     def tell(progress: harvest.Progress) -> None:

@@ -158,7 +158,7 @@ def test_it_knows_what_a_store_spares(server: Server, tmp_path: Path, case: str,
 
 
 def test_a_store_is_left_alone(server: Server, tmp_path: Path) -> None:
-    """Not a byte of a store changes, nor the time of any file, nor what files there are."""
+    """Not a byte of a store changes, nor the time of any file."""
     folder = tmp_path / "store"
     harvest.fetch_to(known(server), folder, **QUIET)
     before = snapshot(folder)

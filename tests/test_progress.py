@@ -113,7 +113,9 @@ def test_bar(server: Server) -> None:
         harvest.fetch_frame([*urls_of(server, 20), server.url("/status/404"), None])
     bar, counts = screen.text.rstrip().splitlines()[-2:]
     assert re.search(r"harvest: 100%.* 22/22 .*row/s, 2 failed\]", bar.rpartition("\r")[2])
-    assert re.fullmatch(r"20 ok · 2 failed \(1 (http 404|invalid_request), 1 \S+( 404)?\) · \d\.\d s · \d+/s", counts)
+    assert re.fullmatch(
+        r"20 ok · 2 failed \(1 (http 404|invalid_request), 1 \S+( 404)?\) · \d\.\d s · [\d,]+/s", counts
+    )
 
 
 def test_bar_moves(server: Server) -> None:

@@ -34,11 +34,9 @@ def checked(command: list[str], folder: Path) -> None:
 
 @pytest.mark.timeout(180)  # ten seconds of computing the first time, and other tests compute beside it
 @pytest.mark.skipif(not find_spec("mypy"), reason="mypy is an extra: pip install '.[lint]'")
-def test_mypy_agrees(pytestconfig: pytest.Config) -> None:
+def test_mypy_agrees(tmp_path: Path) -> None:
     """Strictly: every promised type holds, and every mistake is found."""
-    assert pytestconfig.cache is not None
-    cache = pytestconfig.cache.mkdir("mypy")
-    checked([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), str(API)], ROOT)
+    checked([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(API)], ROOT)
 
 
 @pytest.mark.timeout(180)

@@ -190,6 +190,8 @@ class HarvestAccessor:
         1       Aalborg         57.05
         1        Aarhus         56.16
         """
+        if not isinstance(explode, bool | str):
+            raise UsageError(f'explode={explode!r} is neither True nor a name; name one list, such as "data.items"')
         texts = self._texts(self._column(column))
         if explode is False:
             kept, rows = self._frame, expansion.expanded(texts, max_level)

@@ -10,7 +10,9 @@ import pandas as pd
 from harvest import frames
 from harvest.errors import UsageError
 from harvest.moments import moment
+from harvest.options import collected
 from harvest.selection import Unreadable, load
+from harvest.templates import missing
 
 Row = dict[str, Any]
 
@@ -32,7 +34,18 @@ def parsed(text: Any) -> Any:
 
 def expanded(texts: Sequence[Any], max_level: int | None) -> list[Row]:
     """The fields of each text, names joined by dots, a mapping per text; what is no object has none."""
-    return [_flat(parsed(text), _levels(max_level)) for text in texts]
+    bodies = [parsed(text) for text in texts]
+    if not any(isinstance(body, Mapping) for body in bodies):
+        _check(texts, bodies)
+    return [_flat(body, _levels(max_level)) for body in bodies]
+
+
+def _check(texts: Sequence[Any], bodies: Sequence[Any]) -> None:
+    """Say why there is not a single field."""
+    if any(isinstance(body, list) for body in bodies):
+        raise UsageError("the bodies are lists; pass explode=True for a row per element")
+    if any(not missing(text) for text in texts):
+        raise UsageError("no cell of the column is a JSON object; name another column, or use parse=")
 
 
 def exploded(texts: Sequence[Any], max_level: int | None, path: str | None) -> tuple[list[int], list[Row]]:
@@ -48,6 +61,8 @@ def exploded(texts: Sequence[Any], max_level: int | None, path: str | None) -> t
 
 
 def _levels(max_level: int | None) -> int:
+    if max_level is not None and (not isinstance(max_level, int) or max_level < 0):
+        raise UsageError(f"max_level={max_level!r} makes no sense; give a whole number from 0 on")
     return _DEEPEST if max_level is None else min(max_level, _DEEPEST)
 
 
@@ -70,11 +85,12 @@ def _only_list(bodies: Sequence[Any]) -> str:
 
 
 def _known(path: str, bodies: Sequence[Any]) -> str:
-    """The path, if any body has such a field, or none has fields."""
-    have = dict.fromkeys(name for body in bodies for name in (*_flat(body, _DEEPEST), *_flat(body, 0)))
-    if have and path not in have:
-        lists = sorted(_lists(bodies))[:8] or "none"
-        raise UsageError(f"no body has a field {path!r}; explode= one of their lists: {lists}")
+    """The path, if any body has a list there, or none has fields."""
+    fields = any(isinstance(body, Mapping) and body for body in bodies)
+    lists = _lists(bodies)
+    if fields and path not in lists:
+        found = f"explode= one of {sorted(lists)[:8]}" if lists else "leave explode= out"
+        raise UsageError(f"no body has a list at {path!r}; {found}")
     return path
 
 
@@ -87,9 +103,21 @@ def _exploded(body: Any, levels: int, path: str) -> Iterator[Row]:
         yield from (_element(each, levels, "") for each in body or [None])
         return
     rest = _flat(_without(body, path), levels)
-    inner = _flat(body, _DEEPEST).get(path)
+    inner = _found(body, path)
     elements = inner if isinstance(inner, list) else [inner]
     yield from (rest | _element(each, levels, path) for each in elements or [None])
+
+
+def _found(body: Any, path: str) -> Any:
+    """The value at the path, names joined by dots; an object where others have a list is its only element."""
+    if not isinstance(body, Mapping):
+        return None
+    if path in body:
+        return body[path]
+    deeper = (
+        _found(inner, path.removeprefix(f"{name}.")) for name, inner in body.items() if path.startswith(f"{name}.")
+    )
+    return next((each for each in deeper if each is not None), None)
 
 
 def _without(body: Any, path: str) -> Any:
@@ -115,12 +143,12 @@ def beside(frame: pd.DataFrame, rows: list[Row], prefix: str, parse_dates: Colle
     clash = [prefix + name for name in fields if prefix + name in frame.columns]
     if clash:
         raise UsageError(f'the frame has {clash[:5]} already; pass prefix="body_" or another')
-    if isinstance(parse_dates, str):
-        raise UsageError(f"parse_dates={parse_dates!r} is one name; write parse_dates=[{parse_dates!r}]")
-    lost = sorted(set(parse_dates) - {prefix + name for name in fields})
+    dates = collected("parse_dates", parse_dates)
+    lost = sorted(dates - {prefix + name for name in fields})
     if fields and lost:
-        raise UsageError(f"parse_dates= names {lost}, which are no new columns; take them out")
-    new = {prefix + name: _typed(prefix + name, [row.get(name) for row in rows], parse_dates) for name in fields}
+        some = [prefix + name for name in fields][:12]
+        raise UsageError(f"parse_dates= names {lost}, which are no new columns; name some of {some}")
+    new = {prefix + name: _typed(prefix + name, [row.get(name) for row in rows], dates) for name in fields}
     wide = pd.concat([frame, pd.DataFrame(new, index=frame.index)], axis=1)
     wide.attrs = dict(frame.attrs)  # how it was fetched, among others
     return wide

@@ -14,6 +14,8 @@ from harvest.storable import storable
 
 def write(frame: pd.DataFrame, path: str | PathLike[str], **options: Any) -> None:
     """See `HarvestAccessor.to_parquet`."""
+    if options.get("partition_cols"):
+        raise UsageError("to_parquet writes one file; use frame.to_parquet(…) for a partitioned folder")
     names = [str(name) for name in frame.columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"a file cannot hold several columns called {twice[:5]}; rename all but one")

@@ -17,7 +17,7 @@ _BY_KIND = {
     ErrorKind.REDIRECT: "ask for the address that you want itself",
     ErrorKind.TOO_LARGE: "frame.harvest.retry(max_bytes=2**30)",
     ErrorKind.DECODE: 'headers={"Accept-Encoding": "identity"}',
-    ErrorKind.PARSE: "look at text: it does not fit select= or parse=",
+    ErrorKind.PARSE: "mend select= or parse=, or look at text",
     ErrorKind.CIRCUIT_OPEN: f"wait for the host; then {_AGAIN}",
     ErrorKind.INTERRUPTED: f"go on: {_AGAIN}",
 }

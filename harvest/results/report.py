@@ -12,7 +12,7 @@ import pandas as pd
 
 from harvest._version import __version__
 from harvest.errors import ErrorKind
-from harvest.masks import MASK, is_secret, is_weak
+from harvest.masks import MASK
 from harvest.memory import Origin
 from harvest.options import Options
 from harvest.orders import base_headers
@@ -41,16 +41,7 @@ svg { max-width: 100%; height: auto }
 
 def masked(frame: pd.DataFrame, hidden: Collection[str]) -> pd.DataFrame:
     """The frame without the cells of the caller's columns that are secret, or `hidden`."""
-    return frame.assign(**dict.fromkeys(_covered(frame, hidden), MASK))
-
-
-def _covered(frame: pd.DataFrame, hidden: Collection[str]) -> list[str]:
-    return [name for name in frame.columns if isinstance(name, str) and (name in hidden or _is_secret(name))]
-
-
-def _is_secret(name: str) -> bool:
-    """Whether a column of that name holds secrets; one called `key` may well hold other keys."""
-    return is_secret(name) and not is_weak(name)
+    return frame.assign(**dict.fromkeys(secrets.covered(frame.columns, hidden), MASK))
 
 
 def write(frame: pd.DataFrame, prefix: str, url: str, origin: Origin, path: str | PathLike[str]) -> None:
@@ -138,7 +129,7 @@ def _remedy(fate: str) -> str:
 
 def _failures(failed: pd.DataFrame, prefix: str, url: str, found: Secrets, hidden: frozenset[str]) -> pd.DataFrame:
     names = [str(name) for name in failed.index.names if name is not None]
-    labels = [MASK if any(map(_is_secret, names)) else str(each) for each in failed.index]
+    labels = [MASK if secrets.covered(names, ()) else str(each) for each in failed.index]
     addresses = summaries.addresses(masked(failed, hidden), prefix, url)
     held = found.of_cells([*_told(failed, hidden), *_passwords(addresses), *addresses])
     return pd.DataFrame(
@@ -153,7 +144,7 @@ def _failures(failed: pd.DataFrame, prefix: str, url: str, found: Secrets, hidde
 
 def _told(failed: pd.DataFrame, hidden: Collection[str]) -> list[dict[str, Any]]:
     """The cells that are secret, each under a name that says so."""
-    return [{"secret": each} for name in _covered(failed, hidden) for each in failed[name].tolist()]
+    return [{"secret": each} for name in secrets.covered(failed.columns, hidden) for each in failed[name].tolist()]
 
 
 def _passwords(addresses: Sequence[str | None]) -> Iterator[dict[str, str]]:

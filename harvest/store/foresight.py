@@ -1,4 +1,4 @@
-"""What a store would spare a run, without a touch on it."""
+"""What a store would spare a run, found out by reading it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from harvest.store.faults import translated
 from harvest.store.journal import NAME, Journal
 from harvest.store.keys import Keys
 from harvest.store.settling import ERRORS, Known, Wish
+from harvest.words import said
 
 _NO_RUN = -1
 """The number of a run that has brought nothing."""
@@ -85,7 +86,7 @@ class Foresight(ExitStack):
         try:
             return self._wish.wants(outcome, known)
         except Exception as error:  # whatever a caller's function may raise
-            self.wrong[outcome.row] = f"refetch= failed: {error!r}"
+            self.wrong[outcome.row] = f"refetch= failed: {said(error)}"
             return True
 
 

@@ -224,6 +224,11 @@ def columns(options: Options, url: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def covered(names: Iterable[Any], hidden: Collection[str]) -> list[str]:
+    """Of the caller's columns those that hold secrets: by their name, or `hidden`. One called `key` may hold others."""
+    return [name for name in names if isinstance(name, str) and (name in hidden or _is_sure(name))]
+
+
 def _is_sure(name: str) -> bool:
     return is_secret(name) and not is_weak(name)
 

@@ -27,6 +27,7 @@ from harvest.store.recall import Recall
 from harvest.store.secrets import Secrets
 from harvest.store.settling import ERRORS, Known, Wish, confirmed, is_settled
 from harvest.store.writer import Writer
+from harvest.words import said
 
 _AHEAD, _AHEAD_OF_STREAM = 1_024, 64
 """Rows looked up at a time."""
@@ -176,7 +177,7 @@ class Store:
                 again = self._wish.wants(outcome, known[key])
             except Exception as error:  # whatever a caller's function may raise; it costs its row only
                 self._ask(call, key, known[key])
-                out[outcome.row] = invalid(outcome.row, call.url, f"refetch= failed: {error!r}")
+                out[outcome.row] = invalid(outcome.row, call.url, f"refetch= failed: {said(error)}")
                 continue
             if again:
                 out[outcome.row] = self._ask(call, key, known[key])

@@ -70,6 +70,22 @@ class HeadersArray(ArrowExtensionArray):
         cells[:] = [na_value if cell is pd.NA else cell for cell in self]
         return cells
 
+    def factorize(self, use_na_sentinel: bool = True) -> tuple[np.ndarray[Any, Any], HeadersArray]:
+        """Equal cells numbered alike, which Arrow cannot do with maps; for `drop_duplicates` and the like."""
+        texts = [None if cell is pd.NA else repr(sorted(cell.items())) for cell in self]
+        codes, _ = pd.factorize(np.array(texts, dtype=object), use_na_sentinel=use_na_sentinel)
+        first = np.unique(codes[codes >= 0], return_index=True)[1]
+        return codes, self.take(np.flatnonzero(codes >= 0)[first])
+
+    def unique(self) -> HeadersArray:
+        """The distinct cells, in the order in which they came."""
+        return self.factorize(use_na_sentinel=False)[1]
+
+    def value_counts(self, dropna: bool = True) -> pd.Series[int]:
+        """How often each cell came, written as text."""
+        texts = pd.Series([None if cell is pd.NA else str(cell) for cell in self], dtype="str")
+        return texts.value_counts(dropna=dropna)
+
     def __getitem__(self, item: Any) -> Any:
         return _as_dict(super().__getitem__(item))
 

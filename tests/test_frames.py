@@ -292,3 +292,14 @@ def test_outcomes_survive_the_columns(outcomes: list[Outcome]) -> None:
         )
         assert (back.content, back.headers, back.attempts) == (outcome.content, outcome.headers, outcome.attempts)
         assert back.fetched_at == pytest.approx(outcome.fetched_at)
+
+
+def test_headers_in_everyday_pandas(server: Server) -> None:
+    """A result can be freed of duplicates, counted and described, though Arrow cannot compare maps."""
+    frame = harvest.fetch_frame([server.url("/json?i=1")] * 2 + [server.url("/json?i=22"), None, None], progress=False)
+    same = ["url", "ok", "error", "headers"]
+    assert frame[same].duplicated().tolist() == [False, True, False, False, True]
+    assert frame.drop_duplicates(subset=same).index.tolist() == [0, 2, 3]
+    assert frame["headers"].nunique() == len(frame["headers"].dropna().unique()) == 2
+    assert frame["headers"].value_counts().tolist() == [2, 1]
+    assert frame.describe(include="all").loc["unique", "headers"] == 2

@@ -90,7 +90,7 @@ def _as_slow_json(value: Any) -> str:
 def _spelled_out(value: Any) -> Any:
     """The value, made of nothing but what JSON has."""
     if isinstance(value, Mapping):
-        return {writable(str(name)): _spelled_out(inner) for name, inner in value.items()}
+        return {writable(_said(name)): _spelled_out(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_spelled_out(inner) for inner in value]
     if isinstance(value, float):
@@ -109,7 +109,7 @@ def _odd(value: Any) -> Any:
     try:
         found = storable(value)
         return str(value) if found is value else found
-    except Unstorable:
+    except Exception:  # no column can hold it, or a caller's object does not even tell what it is
         return _said(value)
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -244,6 +249,123 @@ def test_retry_with_prefix_and_own_columns(server: Server) -> None:
     assert again["r_ok"].tolist() == [True, True]
     assert again["mine"].tolist() == [1, 2]
     assert sorted(again.columns) == sorted(frame.columns)
+
+
+def failing(server: Server, key: str) -> str:
+    """A URL that is not to be found when it is asked for the first time."""
+    return server.url(f"/flaky/{key}?fail=1&status=404")
+
+
+def test_fifty_harvests_later(server: Server) -> None:
+    """A frame is still retried as it was fetched: the user went on, with other frames, their retries and slices."""
+    frame = fetch(pd.DataFrame({"key": ["a"]}), failing(server, "{key}"), headers={"x-a": "b"})
+    for _ in range(50):
+        fetch([None]).harvest.retry(progress=False)
+    assert len(list(harvest.fetch_batches([None] * 200, batch_size=1, progress=False))) == 200
+    assert frame.harvest.retry().ok.all()
+    assert [request.header["x-a"] for request in server.requests] == ["b", "b"]
+
+
+def test_slices_are_retried_as_they_were_fetched(server: Server) -> None:
+    """With the template, the credentials and the `select` of the call, each slice its own rows."""
+    table = pd.DataFrame({"key": [*"abcd"]}, index=[7, 7, 8, 9])
+    parts = list(
+        harvest.fetch_batches(
+            table, failing(server, "{key}"), batch_size=3, auth="tok", select={"name": "name"}, progress=False
+        )
+    )
+    assert [part.ok.tolist() for part in parts] == [[False] * 3, [False]]
+    again = pd.concat([part.harvest.retry() for part in parts])
+    assert again["name"].tolist() == ["station"] * 4
+    assert_index_equal(again.index, table.index)
+    assert Counter((each.path, each.header["authorization"]) for each in server.requests) == Counter(
+        {(f"/flaky/{key}", "Bearer tok"): 2 for key in "abcd"}
+    )
+
+
+def test_slices_with_their_own_parts_are_not_retried(server: Server) -> None:
+    """A failed POST of a slice is never sent again as a bare GET."""
+    rows = ({"url": server.url("/status/404"), "method": "POST", "json": {"a": 1}} for _ in range(2))
+    for part in harvest.fetch_batches(rows, batch_size=1, dedupe=False, progress=False):
+        with pytest.raises(harvest.UsageError, match=r"; call fetch_frame with the failed ones$"):
+            part.harvest.retry()
+    assert [request.method for request in server.requests] == ["POST", "POST"]
+
+
+def emptied(url: str, path: Path) -> pd.DataFrame:
+    """A frame that has lost what pandas calls its attributes."""
+    frame = fetch([url], auth="tok")
+    frame.attrs = {}
+    return frame
+
+
+def put_together(url: str, path: Path) -> pd.DataFrame:
+    """Of two harvests, of which each was told other things."""
+    return pd.concat([fetch([url], auth="tok"), fetch([url], dedupe=False)]).iloc[:1]
+
+
+def of_another_process(url: str, path: Path) -> pd.DataFrame:
+    """Read from the file that a process wrote which is no more."""
+    code = "import sys, harvest; harvest.fetch_frame([sys.argv[1]], progress=False).harvest.to_parquet(sys.argv[2])"
+    subprocess.run([sys.executable, "-c", code, url, str(path)], check=True, timeout=20)
+    return pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("made", [emptied, put_together, of_another_process])
+def test_a_frame_without_a_past(server: Server, tmp_path: Path, made: Callable[[str, Path], pd.DataFrame]) -> None:
+    """It is not asked again as if nothing had been told to the harvest: it says what to pass, and that works."""
+    frame = made(server.url("/status/404"), tmp_path / "x.parquet")
+    server.clear()
+    with pytest.raises(harvest.UsageError, match=r"; pass url= and the options once more$"):
+        frame.harvest.retry()
+    assert server.requests == []
+    frame["key"] = "z"
+    again = frame.harvest.retry(url=server.url("/flaky/{key}?fail=0"), auth="new", progress=False)
+    assert again.ok.tolist() == [True]
+    assert [request.header["authorization"] for request in server.requests] == ["Bearer new"]
+    assert again.harvest.retry().ok.all()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"as_": "polars"}, "there is no option 'as_'; "),
+        ({"timout": 3}, "there is no option 'timout'; did you mean 'timeout'"),
+        ({"prefix": "x_"}, "prefix= is what the frame has, ''; leave it out"),
+        ({"concurrency": 0}, "concurrency="),
+    ],
+    ids=str,
+)
+def test_a_retry_with_a_mistake(server: Server, options: dict[str, Any], sentence: str) -> None:
+    """It is told before a request leaves, with what to write."""
+    frame = fetch([failing(server, "a")])
+    server.clear()
+    with pytest.raises(harvest.UsageError, match=sentence):
+        frame.harvest.retry(**options)
+    assert server.requests == []
+    assert harvest.last() is frame
+
+
+def test_retry_without_the_bodies(server: Server) -> None:
+    """Who has dropped bodies and headers to save room can retry all the same, and what is left is right."""
+    dropped = ["text", "content", "headers"]
+    frame = fetch([server.url("/json?i=1"), failing(server, "b"), server.url("/status/410")], select={"i": "i"})
+    again = frame.drop(columns=dropped).harvest.retry()
+    assert again.ok.tolist() == [True, True, False]
+    assert again.status_code.tolist() == [200, 200, 410]
+    assert again.i.tolist()[0] == 1
+    assert set(frame.columns) - set(dropped) <= set(again.columns)
+
+
+@pytest.mark.parametrize("given", [{}, {"refetch": None}], ids=str)
+def test_a_retry_is_not_answered_by_the_store(server: Server, tmp_path: Path, given: dict[str, Any]) -> None:
+    """What failed for good is asked again, though a store has it; what did not is not."""
+    frame = fetch([server.url("/json"), failing(server, "c")], store=tmp_path / "store")
+    server.clear()
+    server.tally["flaky c"] = 1
+    again = frame.harvest.retry(**given)
+    assert again.ok.all()
+    assert [request.path for request in server.requests] == ["/flaky/c"]
 
 
 # -- other frames

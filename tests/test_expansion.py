@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -223,6 +225,81 @@ def test_a_column_of_objects() -> None:
         name: cells for name, cells in new(frame.harvest.expand("body")).items() if name != "body"
     }
     assert new(frame.harvest.expand("body", explode=True))["n"] == [1, 2, None]
+
+
+# -- what cannot be meant
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: inner, lambda inner: {"data": {"page": inner}}], ids=["top", "nested"])
+def test_an_object_in_place_of_a_list(wrap: Any) -> None:
+    """Where a server sends an object instead of a list of one, its fields are as those of any element."""
+    bodies = [{"n": {"x": 1, "y": {"z": 2}}, "m": 5}, {"n": [{"x": 3}, {"x": 4}], "m": 6}, {"n": {}, "m": 7}]
+    path = "n" if wrap(None) is None else "data.page.n"
+    wide = result(*map(wrap, bodies)).harvest.expand(explode=path)
+    stem = path.removesuffix("n")
+    assert new(wide) == {
+        f"{stem}m": [5, 6, 6, 7],
+        f"{stem}n.x": [1, 3, 4, None],
+        f"{stem}n.y.z": [2, None, None, None],
+    }
+    assert wide.index.tolist() == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "how", "sentence"),
+    [
+        ([[{"a": 1}], [{"a": 2}]], {}, r"the bodies are lists; pass explode=True for a row per element$"),
+        (["<html>", "nonsense"], {}, r"no cell of the column is a JSON object; name another column, or use parse=$"),
+        (["5", None], {}, r"no cell of the column is a JSON object; name another column, or use parse=$"),
+        ([{"a": {"b": 1}}], {"explode": "a"}, r"no body has a list at 'a'; leave explode= out$"),
+        ([{"a": {"b": 1}, "n": [1]}], {"explode": "a"}, r"no body has a list at 'a'; explode= one of \['n'\]$"),
+        ([{"a": [1]}], {"explode": ["a"]}, r"explode=\['a'\] is neither True nor a name; name one list"),
+        ([{"a": [1]}], {"explode": None}, r"explode=None is neither True nor a name; name one list"),
+        ([{"a": 1}], {"max_level": "1"}, r"max_level='1' makes no sense; give a whole number from 0 on$"),
+        ([{"a": 1}], {"max_level": -1}, r"max_level=-1 makes no sense; give a whole number from 0 on$"),
+        ([{"a": [1]}], {"max_level": 1.5, "explode": True}, r"max_level=1.5 makes no sense; give a whole number"),
+        ([None], {"max_level": -1}, r"max_level=-1 makes no sense; give a whole number from 0 on$"),
+        ([{"a": 1}], {"parse_dates": True}, r"parse_dates= is no collection; write parse_dates=\[\]"),
+        ([None], {"parse_dates": True}, r"parse_dates= is no collection; write parse_dates=\[\]"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_meant(bodies: list[Any], how: dict[str, Any], sentence: str) -> None:
+    """It is told, with what to write instead, and no frame comes back that lacks what was asked for."""
+    with pytest.raises(harvest.UsageError, match=sentence):
+        result(*bodies).harvest.expand(**how)
+
+
+def test_the_lists_that_the_message_tells_of() -> None:
+    """What the message proposes works: `explode=True` where the bodies are lists, also beside failed rows."""
+    wide = result([{"a": 1}, {"a": 2}], None).harvest.expand(explode=True)
+    assert new(wide) == {"a": [1, 2, None]}
+    assert new(result([], {"a": 1}).harvest.expand()) == {"a": [None, 1]}
+    assert len(result(None, None).harvest.expand()) == 2
+
+
+def test_the_readme() -> None:
+    """Its call of `expand` with everything at once does what its words say."""
+    item = {"created": "2024-01-01T00:00:00Z", "size": {"w": {"cm": 3}}}
+    frame = result({"data": {"items": [item, item], "page": 1}}, None)
+    wide = frame.harvest.expand(
+        explode="data.items", parse_dates=["item_data.items.created"], prefix="item_", max_level=1
+    )
+    assert new(wide) == {
+        "item_data.page": [1, 1, None],
+        "item_data.items.created": [*[pd.Timestamp("2024-01-01", tz="UTC")] * 2, None],
+        "item_data.items.size.w": ['{"cm":3}', '{"cm":3}', None],
+    }
+    assert str(wide["item_data.items.created"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
+    calls = re.findall(r"\.expand\((.*explode=\".*)\)", (Path(__file__).parent.parent / "README.md").read_text("utf-8"))
+    assert [eval(f"dict({arguments})") for arguments in calls] == [
+        {
+            "explode": "data.items",
+            "parse_dates": ["item_data.items.created"],
+            "prefix": "item_",
+            "max_level": 1,
+        }
+    ]
 
 
 # -- beside pandas

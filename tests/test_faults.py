@@ -44,13 +44,13 @@ def mixed(server: Server, rows: int = ROWS) -> tuple[list[str], list[str]]:
     return urls, [FAULTS.get(kinds[i % 20], "") for i in range(rows)]
 
 
-OPTIONS = {"concurrency": 128, "max_bytes": 2**20, "retry": Retry(attempts=2, base=0.01, cap=0.01)}
+OPTIONS = {"concurrency": 64, "max_bytes": 2**20, "retry": Retry(attempts=2, base=0.01, cap=0.01)}
 
 
 def test_two_thousand_rows_with_five_per_cent_of_each_fault(server: Server, engine: str) -> None:
     """2,000 rows in, 2,000 rows out, each with its own fate."""
     urls, errors = mixed(server)
-    frame = fetch(urls, engine, timeout=1, **OPTIONS)
+    frame = fetch(urls, engine, timeout=2, **OPTIONS)
     assert list(frame.url) == urls
     assert list(frame.error.fillna("")) == errors
     assert frame.attempts.between(1, 2).all()

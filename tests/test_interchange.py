@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 
 import harvest
-from harvest import UsageError
+from harvest import UsageError, interchange
 from harvest.frames import COLUMNS
 from harvest.interchange import handed, taken
 from tests.gates import closed_gate
@@ -305,6 +305,40 @@ def test_what_is_interrupted_is_of_the_kind_asked_for(server: Server, as_: Any, 
     assert type(frame) is LIBRARY[as_]
     errors = frame["error"].to_pylist() if as_ == "arrow" else frame["error"].to_list()
     assert errors[1] == "interrupted"
+
+
+@pytest.mark.parametrize("as_", ["polars", "arrow"])
+def test_it_is_converted_once(server: Server, monkeypatch: pytest.MonkeyPatch, as_: Any) -> None:
+    """Each frame, whichever verb makes it: to convert a million bodies twice would be felt."""
+    counted: list[int] = []
+
+    def storable(frame: pd.DataFrame, **how: Any) -> pd.DataFrame:
+        counted.append(len(frame))
+        return plainly(frame, **how)
+
+    plainly = interchange.storable
+    monkeypatch.setattr(interchange, "storable", storable)
+    urls = [server.url(f"/json?i={at}") for at in range(3)]
+    fetch(urls, as_=as_)
+    harvest.run(harvest.afetch_frame(urls, as_=as_, **QUIET))
+    list(harvest.fetch_batches(urls, batch_size=2, as_=as_, **QUIET))
+    assert counted == [3, 3, 2, 1]
+
+
+NOTES = {"fine": {"by": ["me", 1, None]}, "object": object(), "set": {1}, 5: "five", "day": dt.date(2024, 1, 1)}
+
+
+@pytest.mark.parametrize("as_", ["polars", "arrow"])
+def test_notes_of_the_callers_are_no_obstacle(as_: Any) -> None:
+    """What pandas keeps in `attrs` and cannot write goes neither with a warning nor with an error."""
+    frame = pd.DataFrame({"url": [None]})
+    frame.attrs = dict(NOTES)
+    loop: list[Any] = []
+    frame.attrs["loop"] = [loop.append(loop), loop]
+    result = fetch(frame, as_=as_)
+    assert len(result) == 1
+    if as_ == "arrow":
+        assert result.to_pandas().attrs["fine"] == NOTES["fine"]
 
 
 # -- misuse

@@ -546,6 +546,25 @@ def test_options_of_to_parquet(tmp_path: Path) -> None:
     assert (tmp_path / "zstd").stat().st_size < (tmp_path / "none").stat().st_size
 
 
+def test_notes_of_the_callers_are_no_obstacle(tmp_path: Path) -> None:
+    """What pandas keeps in `attrs` and cannot write stays behind, without a warning; the rest is in the file."""
+    frame = result({})
+    frame.attrs |= {"fine": [1, None], "object": object(), "set": {1}, 5: "five", "day": datetime.date(2024, 1, 1)}
+    before = dict(frame.attrs)
+    frame.harvest.to_parquet(tmp_path / "x")
+    back = pd.read_parquet(tmp_path / "x")
+    assert back.attrs["fine"] == [1, None]
+    assert not {"object", "set", "day"} & set(back.attrs)
+    assert frame.attrs == before
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """A partitioned folder is not what this writes; the message says what does, and nothing is left there."""
+    with pytest.raises(UsageError, match=r"; use frame.to_parquet\(…\) for a partitioned folder$"):
+        result({}).harvest.to_parquet(tmp_path / "x", partition_cols=["ok"])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_process_reads_the_file(server: Server, tmp_path: Path) -> None:
     """There, too, its accessor counts it, though nothing is known of the harvest."""
     fetch([server.url("/json"), server.url("/status/404")]).harvest.to_parquet(tmp_path / "x")

@@ -101,6 +101,87 @@ def test_parse_that_raises(server: Server) -> None:
     assert "KeyError" in frame["error_detail"][1]
 
 
+def test_parse_reads_json(server: Server) -> None:
+    """`Outcome.json()` is the body, parsed; where it is no JSON the row says so."""
+    frame = fetch([server.url("/json?i=3"), server.url("/text"), server.url("/bytes"), server.url("/empty")],
+                  parse=lambda outcome: outcome.json()["main"]["temp"])  # fmt: skip
+    assert frame["parsed"][0] == 21.5
+    assert frame["parsed"].dtype == pd.Float64Dtype()
+    assert frame["error"].fillna("").tolist() == ["", "parse", "parse", "parse"]
+    with pytest.raises(ValueError, match="line 1"):
+        Outcome(0, text="<html>").json()
+
+
+def test_parse_that_raises_a_book(server: Server) -> None:
+    """What it says is cut to a line that a cell can hold, the beginning of it."""
+
+    def parse(outcome: Outcome) -> int:
+        raise ValueError("one\ntwo\r\n " * 100_000)
+
+    (detail,) = fetch([server.url("/json")], parse=parse)["error_detail"]
+    assert detail.startswith("parse raised ValueError: one two one two")
+    assert detail.endswith("…")
+    assert len(detail) == 500
+    assert not set("\r\n") & set(detail)
+
+
+class Mute(Exception):
+    """Can neither be printed nor looked at: whatever is asked of it fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("mute")
+
+    __repr__ = __str__
+
+
+class Sealed:
+    """Has no attribute, and does not even say so as it should."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"no {name}")
+
+    __str__ = __repr__ = Mute.__str__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": Mute()},
+        [1, {"a": [Mute()]}],
+        {Mute(): 1},
+        {"big": 10**30, "a": Mute()},
+        {"a": Sealed()},
+        {"big": 10**30, "a": Sealed()},
+        Mute(),
+        Sealed(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_cannot_be_told(server: Server, value: Any) -> None:
+    """An object that cannot be printed, wherever `parse` has put it, costs at most its row; the frame is made."""
+
+    def parse(outcome: Outcome) -> Any:
+        return value if outcome.row == 1 else {"i": outcome.json()["i"]}
+
+    frame = fetch([server.url(f"/json?i={at}") for at in range(3)], parse=parse)
+    assert frame["parsed"].tolist()[::2] == ['{"i":0}', '{"i":2}']
+    assert frame["ok"].tolist()[::2] == [True, True]
+    assert "mute" not in str(frame["parsed"][1])
+
+
+def test_an_error_that_cannot_be_told(server: Server) -> None:
+    """An exception whose text cannot be had is told by its name."""
+
+    def parse(outcome: Outcome) -> int:
+        if outcome.row == 1:
+            raise Mute
+        return 1
+
+    frame = fetch([server.url(f"/json?i={at}") for at in range(3)], parse=parse)
+    assert frame["error"].fillna("").tolist() == ["", "parse", ""]
+    assert frame["error_detail"][1] == "parse raised Mute"
+
+
 def test_parse_that_meddles(server: Server) -> None:
     """What it does to its outcome stays with it."""
 

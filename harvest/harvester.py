@@ -15,8 +15,8 @@ from harvest.channel import Channel
 from harvest.errors import UsageError
 from harvest.forecasts import Forecast
 from harvest.harvests import Harvest
-from harvest.interchange import As, check, handed
-from harvest.memory import Origin, keep
+from harvest.interchange import As, check
+from harvest.memory import Origin
 from harvest.options import FetchOptions, Options
 from harvest.orders import Order
 from harvest.outcomes import Outcome, Summary
@@ -194,18 +194,8 @@ class Harvester:
             sink.run(harvest, stopping, lambda parts: channel.put((len(part), part) for part in parts))
 
         harvest, worker = self._iterable(order, channel, work)
-        origin = self._origin(harvest, url, options)
-
-        def shown(part: pd.DataFrame) -> Any:
-            runs.remember(part, origin, harvest)
-            return handed(part, as_)
-
-        def rest(left: list[pd.DataFrame]) -> Any:
-            frame = shown(pd.concat([*left, sink.rest(harvest)]))
-            keep(frame)
-            return frame
-
-        return (shown(part) for part in runs.consume(harvest, channel, worker, rest))
+        shown = runs.Shown(harvest, self._origin(harvest, url, options), as_)
+        return runs.batches(shown, channel, worker, sink)
 
     @spelled_out
     def fetch_to(
@@ -242,7 +232,7 @@ class Harvester:
         sink = FrameSink(order)
         loop = None if blocking or order.options.client is None else asyncio.get_running_loop()
         harvest = self._session.harvest(order, loop, finished=sink.finished)
-        return runs.FrameRun(harvest, sink, self._origin(harvest, url, options), as_)
+        return runs.FrameRun(runs.Shown(harvest, self._origin(harvest, url, options), as_), sink)
 
     def _origin(self, harvest: Harvest, url: str | None, options: Mapping[str, Any]) -> Origin:
         return Origin(url, {**self._given, **options}, timeline=harvest.timeline)

@@ -18,15 +18,37 @@ from harvest.harvests import Harvest
 from harvest.interchange import As, handed
 from harvest.memory import Origin, keep, tie
 from harvest.outcomes import Summary
-from harvest.sinks import FrameSink
+from harvest.sinks import BatchSink, FrameSink
+
+
+class Shown:
+    """How the frames of a harvest are handed over: tied to their origin, in the library that the caller asked for."""
+
+    def __init__(self, harvest: Harvest, origin: Origin, as_: As) -> None:
+        self.harvest = harvest
+        self._origin, self._as = origin, as_
+
+    def part(self, frame: pd.DataFrame) -> Any:
+        """A frame of some rows."""
+        tie(frame, replace(self._origin, own_parts=self.harvest.source.recipe.own_parts))
+        return handed(frame, self._as)
+
+    def last(self, frame: pd.DataFrame) -> Any:
+        """A frame that is to be the last one, unless a mistake was made: then nothing was pulled."""
+        if not self.harvest.pulled:
+            return handed(frame, self._as)
+        keep(frame)  # before anything can go wrong
+        made = self.part(frame)
+        keep(made)
+        return made
 
 
 class FrameRun:
     """A harvest into one frame, awaited or waited for; what came is remembered in any case."""
 
-    def __init__(self, harvest: Harvest, sink: FrameSink, origin: Origin, as_: As) -> None:
-        self._harvest, self._sink, self._origin, self._as = harvest, sink, origin, as_
-        self._worker = runner.Worker(lambda stopping: sink.run(harvest, stopping))
+    def __init__(self, shown: Shown, sink: FrameSink) -> None:
+        self._shown, self._harvest, self._sink = shown, shown.harvest, sink
+        self._worker = runner.Worker(lambda stopping: sink.run(self._harvest, stopping))
         self._made: Any = None
 
     def block(self) -> Any:
@@ -48,26 +70,12 @@ class FrameRun:
     def _kept(self) -> Any:
         """The frame as far as it has come, as the caller wants it; made once."""
         if self._made is None:
-            self._made = self._make()
+            try:
+                frame = self._sink.frame(self._harvest)
+            except HarvestError:  # of the store, which the worker raises, too; what came in this run is in memory
+                frame = self._sink.frame(self._harvest, stored=False)
+            self._made = self._shown.last(frame)
         return self._made
-
-    def _make(self) -> Any:
-        try:
-            frame = self._sink.frame(self._harvest)
-        except HarvestError:  # of the store, which the worker raises, too; what came in this run is in memory
-            frame = self._sink.frame(self._harvest, stored=False)
-        if self._harvest.pulled:  # a mistake must not replace the last frame
-            remember(frame, self._origin, self._harvest)
-            keep(frame)
-        made = handed(frame, self._as)
-        if self._harvest.pulled:
-            keep(made)
-        return made
-
-
-def remember(frame: pd.DataFrame, origin: Origin, harvest: Harvest) -> None:
-    """Tie a frame to its origin, with what its rows turned out to bring."""
-    tie(frame, replace(origin, own_parts=harvest.source.recipe.own_parts))
 
 
 @contextmanager
@@ -133,3 +141,13 @@ def carry_out(harvest: Harvest) -> Summary:
             return runner.block(runner.Worker(work), tick, lambda: None)
         except Interrupted:
             raise Interrupted("the harvest was interrupted; call it again, and it goes on where it was") from None
+
+
+def batches(shown: Shown, channel: Channel, worker: runner.Worker[None], sink: BatchSink) -> Iterator[Any]:
+    """Hand over consecutive frames; when an interrupt comes, it has the rows of those that were not handed over."""
+
+    def rest(left: list[Any]) -> Any:
+        return shown.last(pd.concat([*left, sink.rest(shown.harvest)]))
+
+    for part in consume(shown.harvest, channel, worker, rest):
+        yield shown.part(part)

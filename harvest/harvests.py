@@ -26,6 +26,8 @@ log = logging.getLogger("harvest")
 
 _PATIENCE = 0.02
 """Seconds that an input may take before what has come goes out."""
+_PAGE = 64
+"""Rows after which what has come goes out anyway."""
 
 
 class Harvest:
@@ -189,12 +191,16 @@ class Harvest:
 
 
 def _with_pauses(items: Iterator[Call | Outcome | None]) -> Iterator[Call | Outcome | Pause | None]:
-    """The items, and a pause wherever waiting for them took too long for those that are there."""
-    spent, began = 0.0, monotonic()
+    """The items, with pauses: where waiting for them took too long for those that are there, and now and then.
+
+    An input may be quick for a page and slow until the next, so the first rows go out one, two, four, … at a time.
+    """
+    spent, began, count, most = 0.0, monotonic(), 0, 1
     for item in items:
         spent += monotonic() - began
+        count += 1
         yield item
-        if spent > _PATIENCE:
-            spent = 0.0
+        if spent > _PATIENCE or count == most:
+            spent, count, most = 0.0, 0, min(2 * most, _PAGE)
             yield Pause()
         began = monotonic()

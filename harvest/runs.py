@@ -104,8 +104,16 @@ def consume(
 
     `rest` makes a frame of what was not handed over when an interrupt comes.
     """
+    stopped = interrupted = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        worker.stop()
 
     def ready(seconds: float) -> bool:
+        if stopped:  # what it still brings belongs to the rest
+            return worker.wait(seconds)
         return channel.wait(0 if worker.wait(0) else seconds) or worker.wait(0)
 
     worker.when_done(channel.stir)
@@ -113,8 +121,7 @@ def consume(
     try:
         with bar(harvest) as tick:
             while True:
-                if not channel.wait(0) and runner.attend(ready, worker.stop, tick):
-                    worker.wait(runner.GRACE)
+                if not channel.wait(0) and (interrupted := runner.attend(ready, stop, tick)):
                     frame = rest([channel.take() for _ in range(len(channel))])
                     runner.hand_on()
                     raise Interrupted(frame=frame)
@@ -125,7 +132,7 @@ def consume(
                     return worker.result()
     finally:
         worker.stop()
-        worker.wait(runner.GRACE)
+        worker.wait(0 if interrupted else runner.GRACE)
 
 
 def carry_out(harvest: Harvest) -> Summary:

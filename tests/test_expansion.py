@@ -278,28 +278,31 @@ def test_the_lists_that_the_message_tells_of() -> None:
     assert len(result(None, None).harvest.expand()) == 2
 
 
+def readme() -> list[str]:
+    """What stands in the brackets of the calls of `expand` in the README's section on notebooks."""
+    text = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    section = text.partition("\n## In a notebook\n")[2].partition("\n## ")[0]
+    return re.findall(r"^frame\.harvest\.expand\((.*?)\)(?:  #|$)", section, re.MULTILINE)
+
+
 def test_the_readme() -> None:
-    """Its call of `expand` with everything at once does what its words say."""
+    """Its calls of `expand` do what its words say, and so does one with everything at once."""
     item = {"created": "2024-01-01T00:00:00Z", "size": {"w": {"cm": 3}}}
     frame = result({"data": {"items": [item, item], "page": 1}}, None)
+    calls = readme()
+    assert len(calls) == 3
+    several = {each: new(eval(f"frame.harvest.expand({each})", {"frame": frame})) for each in calls}
+    want = {
+        "data.page": [1, 1, None],
+        "data.items.created": [*[pd.Timestamp("2024-01-01", tz="UTC")] * 2, None],
+        "data.items.size.w": ['{"cm":3}', '{"cm":3}', None],
+    }
+    assert several[next(each for each in calls if "parse_dates" in each)] == want
     wide = frame.harvest.expand(
         explode="data.items", parse_dates=["item_data.items.created"], prefix="item_", max_level=1
     )
-    assert new(wide) == {
-        "item_data.page": [1, 1, None],
-        "item_data.items.created": [*[pd.Timestamp("2024-01-01", tz="UTC")] * 2, None],
-        "item_data.items.size.w": ['{"cm":3}', '{"cm":3}', None],
-    }
+    assert new(wide) == {f"item_{name}": cells for name, cells in want.items()}
     assert str(wide["item_data.items.created"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
-    calls = re.findall(r"\.expand\((.*explode=\".*)\)", (Path(__file__).parent.parent / "README.md").read_text("utf-8"))
-    assert [eval(f"dict({arguments})") for arguments in calls] == [
-        {
-            "explode": "data.items",
-            "parse_dates": ["item_data.items.created"],
-            "prefix": "item_",
-            "max_level": 1,
-        }
-    ]
 
 
 # -- beside pandas

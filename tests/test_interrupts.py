@@ -10,15 +10,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from random import Random
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import harvest
-from harvest import runner
+from harvest import harvests, runner
+from harvest.channel import Channel
+from harvest.drive import drive
+from harvest.sinks import BatchSink
 from tests.gates import closed_gate
 from tests.server import Server
 
@@ -58,6 +63,19 @@ def interrupted(work: Callable[[], object]) -> Any:
         work()
     assert isinstance(caught.value, harvest.Interrupted)
     return caught.value.frame
+
+
+def is_handled() -> bool:
+    """Whether Ctrl-C is in the hands of a harvest just now."""
+    return signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+
+
+def wait_until_handled() -> None:
+    """Wait for the consumer, who may not wait for its row yet."""
+    until = monotonic() + 10
+    while not is_handled():
+        assert monotonic() < until, "nobody waits for a row"
+        sleep(0.001)
 
 
 # In each place
@@ -165,6 +183,204 @@ def test_generator(server: Server) -> None:
         frame = interrupted(lambda: harvest.fetch_frame(iter(slow_urls(server, 0)), concurrency=4, **QUIET))
     assert frame.url.tolist() == slow_urls(server, 0)
     assert frame.ok.sum() == 30
+
+
+@contextmanager
+def released_by_the_stop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
+    """Interrupts this process when the function that it hands over is called, which returns once that has come."""
+    called, stopped = threading.Event(), threading.Event()
+    stop = runner.Worker.stop
+    monkeypatch.setattr(runner.Worker, "stop", lambda worker: (stop(worker), stopped.set()))
+
+    def hold() -> bool:
+        called.set()
+        return stopped.wait(10)
+
+    def moment() -> None:
+        called.wait(10)
+        wait_until_handled()
+
+    with interrupting(moment):
+        yield hold
+
+
+def test_within_a_slow_generator(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came while the input took its time is in the partial frame."""
+    monkeypatch.setattr(harvests, "_PATIENCE", 0.0)
+    came = threading.Event()
+
+    def rows() -> Iterator[str]:
+        yield server.url("/json?i=7")
+        for number in range(10_000):
+            if came.is_set():
+                break
+            yield f"ftp://no/{number}"
+        hold()
+
+    def parse(outcome: harvest.Outcome) -> Any:
+        came.set()
+        return outcome.json()["i"]
+
+    with released_by_the_stop(monkeypatch) as hold:
+        frame = interrupted(lambda: harvest.fetch_frame(rows(), parse=parse, **QUIET))
+    assert frame is harvest.last()
+    assert (frame.ok.tolist()[0], frame.parsed.tolist()[0]) == (True, 7)
+    assert set(frame.error[1:]) <= {"invalid_request"}
+
+
+@pytest.mark.parametrize("kind", ["frame", "polars", "batches"])
+def test_slow_parse(server: Server, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A function of the caller's that takes its time is not called for the rows that came together with its own."""
+    asked: list[int] = []
+
+    def together(*joined: Any) -> Iterator[list[harvest.Outcome]]:
+        held: list[harvest.Outcome] = []
+        for ended in drive(*joined):
+            held += ended
+            yield held if len(held) == 6 else []
+
+    def parse(outcome: harvest.Outcome) -> int:
+        asked.append(outcome.row)
+        hold()
+        return outcome.row
+
+    monkeypatch.setattr(harvests, "drive", together)
+    urls = [server.url(f"/json?i={number}") for number in range(6)]
+    how: Any = {"parse": parse, **QUIET}
+    with released_by_the_stop(monkeypatch) as hold:
+        if kind == "batches":
+            frame = interrupted(lambda: list(harvest.fetch_batches(urls, batch_size=4, **how)))
+        else:
+            as_ = "polars" if kind == "polars" else "pandas"
+            frame = interrupted(lambda: harvest.fetch_frame(urls, as_=as_, **how))
+    assert frame is harvest.last()
+    assert len(asked) == 1
+    assert [row for row, ok in enumerate(frame["ok"]) if ok] == asked
+    assert sum(str(error) == "interrupted" for error in frame["error"]) == 5
+
+
+def numbered(server: Server, quick: int) -> Iterator[dict[str, Any]]:
+    """Rows of which only the first are answered, without end."""
+    for number in count():
+        path = "/json" if number < quick else "/silent"
+        yield {"url": server.url(f"{path}?i={number}"), "n": number}
+
+
+def test_batches_that_were_handed_over(server: Server, engine: str) -> None:
+    """What an interrupt brings begins where the last slice ended: no row is lost and none is there twice."""
+    parts: list[pd.DataFrame] = []
+    pulled: list[int] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in numbered(server, 8):
+            pulled.append(row["n"])
+            yield row
+
+    def ready() -> bool:
+        """Whether the consumer has all that it will get, and waits for more."""
+        return len(parts) == 2 and server.count("/silent") == 4 and is_handled()
+
+    def consume() -> None:
+        for part in harvest.fetch_batches(
+            rows(), batch_size=3, concurrency=4, engine=engine, select={"i": "i"}, **QUIET
+        ):
+            parts.append(part)
+
+    with interrupting(lambda: server.wait_until(ready)):
+        rest = interrupted(consume)
+    assert rest is harvest.last()
+    assert [len(part) for part in parts] == [3, 3]
+    whole = pd.concat([*parts, rest])
+    assert whole.n.tolist() == pulled
+    assert whole.index.tolist() == list(range(len(pulled)))
+    assert whole.i.tolist()[:8] == list(range(8))
+    assert whole.ok.tolist() == [True] * 8 + [False] * (len(pulled) - 8)
+    assert set(whole.error[8:]) == {"interrupted"}
+    assert rest.dtypes.to_dict() == parts[0].dtypes.to_dict()
+
+
+@pytest.mark.parametrize("as_", ["pandas", "polars"])
+def test_batches_that_are_done_as_it_stops(server: Server, monkeypatch: pytest.MonkeyPatch, as_: Any) -> None:
+    """A slice that is complete by the time the harvest has stopped, and that nobody got, is not lost either."""
+    asked: list[int] = []
+
+    def parse(outcome: harvest.Outcome) -> int:
+        asked.append(outcome.row)
+        if len(asked) == 4:
+            hold()
+        return outcome.row
+
+    table = pd.DataFrame([next(rows) for rows in [numbered(server, 4)] for _ in range(11)], index=[*"abcdefghijk"])
+    with released_by_the_stop(monkeypatch) as hold:
+        frame = interrupted(
+            lambda: list(harvest.fetch_batches(table, batch_size=4, concurrency=3, parse=parse, as_=as_, **QUIET))
+        )
+    assert frame is harvest.last()
+    assert list(frame["n"]) == list(range(len(frame)))
+    assert list(frame["parsed"])[:4] == [0, 1, 2, 3]
+    assert list(frame["ok"]) == [True] * 4 + [False] * (len(frame) - 4)
+    assert len(frame) == 11
+    if as_ == "pandas":
+        assert frame.index.tolist() == table.index.tolist()
+
+
+def test_a_slice_that_comes_with_the_interrupt(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is put together when the harvest has ended, and not while it still fills rows in."""
+    stopped, together, ended = threading.Event(), threading.Event(), []
+    stop, put, wait, rest = runner.Worker.stop, Channel.put, Channel.wait, BatchSink.rest
+
+    def put_interrupted(channel: Channel, items: Iterator[Any]) -> None:
+        put(channel, items)
+        if len(channel) and not stopped.is_set():
+            wait_until_handled()
+            os.kill(os.getpid(), signal.SIGINT)
+            stopped.wait(10)
+            together.wait(0.3)  # what it still has to do
+            ended.append(together.is_set())
+
+    def unseen_until_then(channel: Channel, seconds: float) -> bool:
+        return stopped.wait(seconds) and wait(channel, seconds)
+
+    def rest_noted(sink: BatchSink, *about: Any) -> pd.DataFrame:
+        together.set()
+        return rest(sink, *about)
+
+    monkeypatch.setattr(runner.Worker, "stop", lambda worker: (stop(worker), stopped.set()))
+    monkeypatch.setattr(Channel, "put", put_interrupted)
+    monkeypatch.setattr(Channel, "wait", unseen_until_then)
+    monkeypatch.setattr(BatchSink, "rest", rest_noted)
+    urls = [server.url(f"/json?i={number}") for number in range(4)] + [server.url("/silent")] * 2
+    frame = interrupted(lambda: list(harvest.fetch_batches(urls, batch_size=2, concurrency=1, **QUIET)))
+    assert ended == [False]
+    assert frame.url.tolist() == urls[: len(frame)]
+    assert frame.ok.tolist()[:2] == [True, True]
+
+
+def test_slices_of_an_interrupt_can_be_retried(server: Server) -> None:
+    """The frame of an interrupted `fetch_batches` knows how it was fetched."""
+    with closed_gate() as (path, opened):
+        parts = harvest.fetch_batches(
+            pd.DataFrame({"n": [1, 2]}), server.url(f"{path}?i={{n}}"), headers={"x-a": "b"}, **QUIET
+        )
+        with interrupting(lambda: server.wait_until(lambda: server.count(path) == 2)):
+            frame = interrupted(lambda: list(parts))
+        opened.set()
+        assert frame.harvest.retry().ok.all()
+    assert {request.header["x-a"] for request in server.requests} == {"b"}
+
+
+def test_folder(server: Server, tmp_path: Path) -> None:
+    """What `fetch_to` had is in its folder; the message says what to do, and that asks only for the rest."""
+    urls = slow_urls(server, 0, quick=5)
+    with (
+        interrupting(lambda: server.wait_until(lambda: server.count("/silent") == 4)),
+        pytest.raises(harvest.Interrupted, match="call it again") as caught,
+    ):
+        harvest.fetch_to(urls, tmp_path / "store", concurrency=4, **QUIET)
+    assert caught.value.frame is None
+    server.clear()
+    assert harvest.fetch_to(urls[:5], tmp_path / "store", **QUIET).ok == 5
+    assert server.requests == []
 
 
 def test_selected_and_shared(server: Server) -> None:
@@ -310,6 +526,50 @@ def test_second_interrupt(server: Server, monkeypatch: pytest.MonkeyPatch, hook:
         assert frame.url.tolist() == [server.url("/json"), server.url("/silent")][: len(frame)]
         assert set(frame.error[~frame.ok]) <= {"interrupted"}
     assert server.wait_until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("verb", [harvest.fetch_frame, harvest.fetch_batches], ids=["frame", "batches"])
+def test_input_that_thinks(server: Server, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Any]) -> None:
+    """Stopped while the input keeps it waiting, `last` has the rows of this input, and none of the harvest before."""
+    monkeypatch.setattr(runner, "GRACE", 0.2)
+    harvest.fetch_frame([None], **QUIET)
+    with stuck() as (hold, called):
+
+        def rows() -> Iterator[dict[str, Any]]:
+            yield from ({"url": server.url("/json"), "n": number} for number in range(3))
+            hold(None)
+
+        with interrupting(lambda: called.wait(10) and wait_until_handled()):
+            frame = interrupted(lambda: list(verb(rows(), **QUIET)))
+        assert frame is harvest.last()
+        assert frame.n.tolist() == [0, 1, 2]
+        assert set(frame.error[~frame.ok]) <= {"interrupted"}
+    assert harvest.last() is frame
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("verb", [harvest.fetch_iter, harvest.fetch_batches], ids=["iter", "batches"])
+def test_iteration_that_is_stuck(
+    server: Server, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Any], times: int
+) -> None:
+    """What never returns is left after the grace, once, and after a second Ctrl-C at once."""
+    stopped, waits = threading.Event(), []
+    stop, wait = runner.Worker.stop, runner.Worker.wait
+    monkeypatch.setattr(runner, "GRACE", 0.5 if times == 1 else 60.0)
+    monkeypatch.setattr(runner.Worker, "stop", lambda worker: (stop(worker), stopped.set()))
+    monkeypatch.setattr(runner.Worker, "wait", lambda worker, seconds: waits.append(seconds) or wait(worker, seconds))
+    with stuck() as (hold, called):
+
+        def moment() -> None:
+            called.wait(10)
+            wait_until_handled()
+            if times == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                stopped.wait(10)
+
+        with interrupting(moment):
+            interrupted(lambda: list(verb([server.url("/json")], parse=hold, **QUIET)))
+        assert max(waits) <= runner.SLICE
 
 
 def test_retry(server: Server) -> None:

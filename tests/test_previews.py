@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pandas as pd
 import pyarrow as pa
@@ -227,10 +228,13 @@ def test_an_iterator_is_not_used_up() -> None:
     with pytest.raises(UsageError, match="pass a list"):
         harvest.preview(rows)
     assert next(rows) == "http://a/"
-    reader = pa.table({"url": ["http://a/"]}).to_reader()
+    pulled: list[int] = []
+    batches = (pulled.append(at) or pa.record_batch({"url": [f"http://a/{at}"]}) for at in range(3))
+    reader = pa.RecordBatchReader.from_batches(pa.schema({"url": pa.string()}), batches)
     with pytest.raises(UsageError, match="pass a list"):
         harvest.preview(reader)
-    assert len(reader.read_all()) == 1
+    assert pulled == []
+    assert len(reader.read_all()) == 3
 
 
 @pytest.mark.parametrize("misuse", ["file", "foreign", "prefix", "option", "column"])
@@ -276,6 +280,29 @@ def test_secrets_are_masked() -> None:
     shown = [repr(seen), seen._repr_html_(), *seen.first, *seen.hosts.index, *seen.invalid["error_detail"]]
     assert SECRET not in "".join(shown)
     assert "***" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("template", "column", "options"),
+    [
+        ("http://a/{token}/x", "token", {}),
+        ("http://a/bot{token}/x?n={id}", "token", {"dedupe": False}),
+        ("http://a/{mine}/x", "mine", {"secret_params": ["mine"]}),
+        ("http://a/x?q={api_key}", "api_key", {}),
+    ],
+)
+@pytest.mark.parametrize("secret", [SECRET, "s3/cr et+9271ü"])
+def test_a_column_of_secrets_is_masked(secret: str, template: str, column: str, options: dict[str, Any]) -> None:
+    """Wherever a template puts its cells, as they are or encoded; what is no secret stays to be read."""
+    data = pd.DataFrame({column: [secret, secret[::-1]], "id": [4711, 4712]})
+    seen = harvest.preview(data, template, **options)
+    shown = "".join([repr(seen), seen._repr_html_(), *seen.first])
+    for cell in data[column]:
+        for form in (cell, quote(cell), quote(cell, safe=""), quote_plus(cell)):
+            assert form not in shown
+    assert len(seen.first) == 2
+    assert all("***" in label for label in seen.first)
+    assert ("4711" in shown) == ("{id}" in template)
 
 
 @pytest.mark.parametrize(

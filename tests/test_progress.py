@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import pytest
 
 import harvest
 from harvest import bars
+from harvest.harvests import Harvest
 from harvest.policies import Retry
 from harvest.progress import Progress, Wait
 from tests.gates import closed_gate
@@ -465,6 +467,50 @@ def test_closed_standard_error(server: Server, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stderr", closed := io.StringIO())
     closed.close()
     assert harvest.fetch_frame(urls_of(server, 3)).ok.all()
+
+
+# As often as it is worth it
+
+
+class Ticking:
+    """A clock that goes on by a fixed step each time it is looked at."""
+
+    def __init__(self, step: float) -> None:
+        self.now, self._step = 100.0, step
+
+    def __call__(self) -> float:
+        self.now += self._step
+        return self.now
+
+
+@pytest.mark.parametrize("step", [0.0, 1 / 64])
+def test_drawing_is_bounded(server: Server, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    """Ten times a second at most, and at the end; what is drawn is counted up for each drawing only."""
+    clock, drawn, asked = Ticking(step), [], []
+    draw, progress = bars.Bar._draw, Harvest.progress.fget
+    assert progress is not None
+    monkeypatch.setattr(bars, "monotonic", clock)
+    monkeypatch.setattr(bars.Bar, "_draw", lambda bar, moment: (drawn.append(clock.now), draw(bar, moment)))
+    monkeypatch.setattr(Harvest, "progress", property(lambda harvest: asked.append(1) or progress(harvest)))
+    with terminal():
+        iterated([*urls_of(server, 5), *[None] * 1_000])
+    assert len(asked) == len(drawn)
+    assert all(after - before >= 0.1 for before, after in pairwise(drawn[:-1]))
+    assert len(drawn) >= 2 + (clock.now - 100) * 5
+
+
+def test_nothing_is_counted_up_for_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is drawn, on request or for want of a terminal, rows do not pay for a bar."""
+    asked: list[int] = []
+    progress = Harvest.progress.fget
+    assert progress is not None
+    monkeypatch.setattr(Harvest, "progress", property(lambda harvest: asked.append(1) or progress(harvest)))
+    iterated([*urls_of(server, 5), *[None] * 500])
+    assert len(asked) <= 1
+    asked.clear()
+    with terminal():
+        iterated([*urls_of(server, 5), *[None] * 500], progress=False)
+    assert len(asked) <= 1
 
 
 # Silence

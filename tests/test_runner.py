@@ -13,9 +13,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -329,6 +331,29 @@ def test_nothing_is_patched(server: Server) -> None:
     list(harvest.fetch_iter(urls_of(server), **QUIET))
     assert snapshot() == before
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_threads_that_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads that fork at once wait for those that are leaving, neither in each other's way nor long."""
+    meeting, waited = threading.Barrier(4, timeout=10), []
+    clock = iter(range(10_000))
+    monkeypatch.setattr(runner, "_leaving", deque([7, 8, 9], maxlen=64))
+
+    def exists(path: str) -> bool:
+        if path.endswith("/7"):  # all look at the first one at the same time, which has just gone
+            meeting.wait()
+        return path.endswith("/8")  # a number that the system has given to another thread, which stays
+
+    monkeypatch.setattr(runner, "os", SimpleNamespace(path=SimpleNamespace(exists=exists)))
+    monkeypatch.setattr(runner, "sleep", waited.append)
+    monkeypatch.setattr(runner, "monotonic", lambda: next(clock) * runner._MOMENT / 20)
+    with ThreadPoolExecutor(4) as pool:
+        for seen_off in [pool.submit(runner._see_off) for _ in range(4)]:
+            seen_off.result(timeout=20)
+    assert 0 < sum(waited) <= 4 * runner._MOMENT
+    waited.clear()
+    runner._see_off()
+    assert waited == []
 
 
 @pytest.fixture

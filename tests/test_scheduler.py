@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from email.utils import formatdate
 from itertools import count, pairwise
+from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harvest import preview
 from harvest.calls import Call
 from harvest.drive import BURST, drive
 from harvest.errors import ErrorKind
@@ -19,7 +22,7 @@ from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome
 from harvest.pacing import Host, Pacer
 from harvest.policies import Pace, Retry, Timeout
-from harvest.scheduler import DEEP, Scheduler
+from harvest.scheduler import DEEP, Pause, Scheduler
 from harvest.turns import Turns
 from tests.virtual import Reply, answer, begin, calls, failure, in_turn, run
 
@@ -474,6 +477,62 @@ def test_no_room_nothing_is_pulled() -> None:
     for _ in range(20):
         next(steps)
     assert len(pulled) == 15
+
+
+def test_a_slow_input_does_not_hold_up_what_has_come() -> None:
+    """At a pause what is there goes out; the input is asked for more a moment later, whatever else goes on."""
+    pulled: list[tuple[float, int]] = []
+
+    def slow() -> Iterator[Call | Pause]:
+        for row in range(4):
+            pulled.append((whole.clock.now, len(whole.engine.started)))
+            yield Call(f"{A}/{row}", row=row)
+            yield Pause()
+
+    whole = begin([], lambda *_: answer(seconds=50.0), concurrency=8)
+    whole.scheduler._calls = slow()
+    for _ in whole.steps():
+        pass
+    assert [started for _, started in pulled] == [0, 1, 2, 3]
+    assert all(after - before < 0.1 for (before, _), (after, _) in pairwise(pulled))
+    assert len(whole.outcomes) == 4
+    assert whole.clock.now < 51
+
+
+def test_a_pause_is_no_end() -> None:
+    """Pauses before the first row, in a row, and after the last one lose nothing and are waited out."""
+    rows = many(A, 3)
+    items: list[Any] = [Pause(), Pause(), rows[0], Pause(), Pause(), rows[1], rows[2], Pause()]
+    whole = run(items, ok, ahead=1, concurrency=1)
+    assert sorted(outcome.row for outcome in whole.outcomes) == [0, 1, 2]
+
+
+# -- realms
+
+
+def test_a_realm_that_cannot_be_told() -> None:
+    """A `realm=` that raises costs its row only, even if nobody can print what it raised."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("mute")
+
+        __repr__ = __str__
+
+    class Nameless:
+        __str__ = Mute.__str__
+
+    def realm(call: Call) -> Any:
+        if call.row == 0:
+            raise Mute
+        return Nameless() if call.row == 1 else "all"
+
+    whole = run(many(A, 4), ok, realm=realm)
+    assert [whole[row].error for row in range(4)] == [ErrorKind.INVALID_REQUEST] * 2 + [None] * 2
+    assert whole[0].error_detail == "realm= failed: Mute"
+    assert whole[1].error_detail == "realm= failed: RuntimeError: mute"
+    seen = preview(pd.DataFrame({"url": [f"{A}/{row}" for row in range(4)]}), realm=realm)
+    assert seen.invalid["error_detail"].tolist() == [whole[0].error_detail, whole[1].error_detail]
 
 
 # -- redirects

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count, islice
-from typing import Any
+from pathlib import Path
+from time import monotonic
+from typing import Any, TypeVar
 
 import pandas as pd
 import pytest
 
 import harvest
+from harvest import harvests
+from harvest.drive import drive
+from harvest.scheduler import Pause
+from harvest.store import store
 from tests.gates import closed_gate
 from tests.server import Server
 
+T = TypeVar("T")
 QUIET: Any = {"progress": False}
 BOUND = 20_000
 
@@ -169,6 +177,90 @@ def test_two_iterators_at_once(server: Server) -> None:
         strict=False,
     )
     assert all(left.ok and right.ok for left, right in islice(both, 50))
+
+
+# In step with the input
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, rows: Iterable[T]) -> Iterator[T]:
+    """Rows that take a second each, by the clocks of the harvest."""
+    late = 0.0
+    for module in (harvests, store):
+        monkeypatch.setattr(module, "monotonic", lambda: monotonic() + late)
+    for row in rows:
+        late += 1.0
+        yield row
+
+
+INTO: dict[str, Callable[[harvest.Harvester, Iterator[str], Any], list[Any]]] = {
+    "iter": lambda api, rows, folder: list(api.fetch_iter(rows, store=folder)),
+    "frame": lambda api, rows, folder: api.fetch_frame(rows, store=folder).url.tolist(),
+    "awaited": lambda api, rows, folder: harvest.run(api.afetch_frame(rows, store=folder)).url.tolist(),
+    "batches": lambda api, rows, folder: pd.concat(api.fetch_batches(rows, store=folder)).url.tolist(),
+    "folder": lambda api, rows, folder: [None] * api.fetch_to(rows, folder).rows,
+}
+
+
+@pytest.mark.parametrize(
+    ("verb", "stored"), [(verb, stored) for verb in INTO for stored in (False, True) if stored or verb != "folder"]
+)
+def test_slow_input(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: str, stored: bool) -> None:
+    """What an input has brought is asked for before the input is, if that takes its time."""
+    left: list[bool] = []
+
+    def rows() -> Iterator[str]:
+        yield server.url("/json?i=0")
+        left.append(server.wait_until(lambda: server.count("/json") == 2, timeout=5))
+        yield from (server.url(f"/json?i={number}") for number in range(1, 9))
+
+    with harvest.Harvester(concurrency=4, **QUIET) as api:
+        assert api.fetch_frame([server.url("/json")]).ok.all()  # so that there is a connection
+        found = INTO[verb](api, slow(monkeypatch, rows()), tmp_path / "store" if stored else None)
+    assert left == [True]
+    assert len(found) == 9
+
+
+def pauses(monkeypatch: pytest.MonkeyPatch, seconds: Iterable[float]) -> list[int]:
+    """After how many rows there is a pause, of an input whose rows take so many seconds each."""
+    now = 0.0
+
+    def rows() -> Iterator[None]:
+        nonlocal now
+        for each in seconds:
+            now += each
+            yield None
+
+    monkeypatch.setattr(harvests, "monotonic", lambda: now)
+    items = [isinstance(item, Pause) for item in harvests._with_pauses(rows())]
+    return [at - number for number, at in enumerate(at for at, is_pause in enumerate(items) if is_pause)]
+
+
+def test_when_an_input_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause comes after a row that kept the others waiting, and after some that did together."""
+    assert pauses(monkeypatch, [0.0] * 140 + [0.5] + [0.0] * 3) == [1, 3, 7, 15, 31, 63, 127, 141]
+    assert len(pauses(monkeypatch, [0.009] * 63)) > 20
+
+
+def test_when_an_input_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows go out one, two, four, … at a time, for the next may keep them waiting; then 64."""
+    assert pauses(monkeypatch, [0.0] * 300) == [1, 3, 7, 15, 31, 63, 127, 191, 255]
+
+
+@pytest.mark.parametrize("verb", [*VERBS, harvest.fetch_frame], ids=lambda verb: verb.__name__)
+def test_quick_input(server: Server, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Any]) -> None:
+    """A generator that is quick is hardly slower than a list: it takes a few turns more."""
+    turns: list[str] = []
+
+    def counted(*joined: Any) -> Iterator[Any]:
+        for ended in drive(*joined):
+            turns.append(kind.__name__)
+            yield ended
+
+    monkeypatch.setattr(harvests, "drive", counted)
+    monkeypatch.setattr(harvests, "_PATIENCE", 60.0)
+    for kind in (list, iter):
+        assert len(list(verb(kind([None] * 60), **QUIET))) > 0
+    assert Counter(turns)["iter"] <= Counter(turns)["list"] + 7
 
 
 # Leaving

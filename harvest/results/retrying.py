@@ -21,7 +21,7 @@ def retried(
 ) -> pd.DataFrame:
     """See `HarvestAccessor.retry`."""
     before = origin_of(frame)
-    if before is None and url is None and not options:
+    if before is None and url is None:
         raise UsageError("this frame does not know how it was fetched; pass url= and the options once more")
     before = before or Origin()
     if before.own_parts:

@@ -80,11 +80,6 @@ class Harvest:
         )
 
     @property
-    def asked(self) -> bool:
-        """Whether anything was sent, or came without being sent."""
-        return self._scheduler.summary.requests > 0 or self._scheduler.summary.rows > 0
-
-    @property
     def backlog(self) -> int:
         """Rows that were pulled and are not done."""
         return self.handed - self._scheduler.summary.rows

@@ -138,6 +138,7 @@ def test_interrupt_spares_the_queue(notebook: Kernel, server: Server) -> None:
     assert server.wait_until(lambda: server.count("/silent") == 1)
     notebook.interrupt()
     assert notebook.wait(cells[0]).raised == "Interrupted"
+    assert cells[0].traceback == "Interrupted: the harvest was interrupted; harvest.last() has what came"
     assert [fine(notebook.wait(cell)) for cell in cells[1:]] == ["42", "43"]
 
 

@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 import pandas as pd
 
 from harvest import frames
-from harvest.errors import ErrorKind, UsageError
 from harvest.memory import Origin, origin_of
 from harvest.options import FetchOptions
 from harvest.results import expansion, parquet, plots, report, summaries
-from harvest.results.remedies import remedy
+from harvest.results.remedies import failures
 from harvest.results.retrying import retried
 from harvest.signatures import spelled_out
-from harvest.templates import missing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_REPEATED = ("text", "content", "headers")
-"""Result columns that would be written out once more for each element of a list."""
 
 
 @pd.api.extensions.register_dataframe_accessor("harvest")
@@ -69,13 +64,7 @@ class HarvestAccessor:
                            url    error
         0  http://127.0.0.1:1/  connect
         """
-        results = frames.names(self._prefix)
-        shown = [self._prefix + name for name in ("error", "error_detail", "status_code", "attempts")]
-        own = self._frame.loc[:, ~self._frame.columns.isin(results)]
-        failed = pd.concat([own, self._frame[shown]], axis=1)[~self._ok.to_numpy()]
-        pairs = zip(failed[shown[0]], failed[shown[2]], strict=True)
-        steps = [remedy(ErrorKind(kind), None if missing(status) else int(status)) for kind, status in pairs]
-        return failed.assign(**{self._prefix + "next_step": pd.array(steps, dtype="str")})
+        return failures(self._frame, self._prefix)
 
     @spelled_out
     def retry(self, url: str | None = None, **options: Unpack[FetchOptions]) -> pd.DataFrame:
@@ -134,7 +123,9 @@ class HarvestAccessor:
         >>> [body and body["main"] for body in frame.harvest.json()]
         [{'temp': 15.4, 'humidity': 77, 'pressure': 1010.4}, None]
         """
-        bodies = [expansion.parsed(text) for text in self._frame[self._column("text")]]
+        bodies = [
+            expansion.parsed(text) for text in self._frame[expansion.column_of(self._frame, self._prefix, "text")]
+        ]
         return pd.Series(bodies, index=self._frame.index, name="json", dtype=object)
 
     def expand(
@@ -190,16 +181,7 @@ class HarvestAccessor:
         1       Aalborg         57.05
         1        Aarhus         56.16
         """
-        if not isinstance(explode, bool | str):
-            raise UsageError(f'explode={explode!r} is neither True nor a name; name one list, such as "data.items"')
-        texts = self._texts(self._column(column))
-        if explode is False:
-            kept, rows = self._frame, expansion.expanded(texts, max_level)
-        else:
-            places, rows = expansion.exploded(texts, max_level, None if explode is True else explode)
-            repeated = {*(self._prefix + name for name in _REPEATED), self._column(column)}
-            kept = self._frame.drop(columns=[name for name in self._frame if name in repeated]).iloc[places]
-        return expansion.beside(kept, rows, prefix, parse_dates)
+        return expansion.wide(self._frame, self._prefix, column, max_level, prefix, explode, parse_dates)
 
     # -- all of it, at a glance
 
@@ -308,18 +290,6 @@ class HarvestAccessor:
     @property
     def _url(self) -> str:
         return self._origin.url or "url"
-
-    def _texts(self, column: str) -> list[Any]:
-        """The cells of a column; of the bodies only the good answers, for others say what is wrong."""
-        cells = self._frame[column]
-        return (cells.where(self._ok.to_numpy(), None) if column == self._prefix + "text" else cells).tolist()
-
-    def _column(self, name: str) -> str:
-        """The name of a column of JSON; that of a result column without its prefix will do."""
-        for each in (name, self._prefix + name):
-            if each in self._frame.columns:
-                return each
-        raise UsageError(f"there is no column {name!r}; name one that holds JSON text")
 
 
 def _prefix_of(frame: pd.DataFrame) -> str:

@@ -18,8 +18,48 @@ Row = dict[str, Any]
 
 _DEEPEST = 100
 """Levels of a body that become columns; deeper ones stay JSON text."""
+_REPEATED = ("text", "content", "headers")
+"""Result columns that would be written out once more for each element of a list."""
 _VALUE = "value"
 """The column of the elements of a body that is a list, if they are no objects."""
+
+
+def wide(
+    frame: pd.DataFrame,
+    own: str,
+    column: str,
+    max_level: int | None,
+    prefix: str,
+    explode: bool | str,
+    parse_dates: Collection[str],
+) -> pd.DataFrame:
+    """See `HarvestAccessor.expand`; `own` is the prefix of the frame's result columns."""
+    if not isinstance(explode, bool | str):
+        raise UsageError(f'explode={explode!r} is neither True nor a name; name one list, such as "data.items"')
+    name = column_of(frame, own, column)
+    texts = _texts(frame, own, name)
+    if explode is False:
+        return beside(frame, expanded(texts, max_level), prefix, parse_dates)
+    places, rows = exploded(texts, max_level, None if explode is True else explode)
+    repeated = {name, *(own + each for each in _REPEATED)}
+    kept = frame.drop(columns=[each for each in frame if each in repeated]).iloc[places]
+    return beside(kept, rows, prefix, parse_dates)
+
+
+def column_of(frame: pd.DataFrame, own: str, name: str) -> str:
+    """The name of a column of JSON; that of a result column without its prefix will do."""
+    for each in (name, own + name):
+        if each in frame.columns:
+            return each
+    raise UsageError(f"there is no column {name!r}; name one that holds JSON text")
+
+
+def _texts(frame: pd.DataFrame, own: str, column: str) -> list[Any]:
+    """The cells of a column; of the bodies only the good answers, for others say what is wrong."""
+    cells = frame[column]
+    if column == own + "text":
+        cells = cells.where(frame[own + "ok"].to_numpy(bool), None)
+    return cells.tolist()
 
 
 def parsed(text: Any) -> Any:

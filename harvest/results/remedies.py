@@ -1,8 +1,12 @@
-"""What to do about a row that failed, by its kind and status. Pure."""
+"""The rows that failed, and what to do about them. Pure."""
 
 from __future__ import annotations
 
+import pandas as pd
+
+from harvest import frames
 from harvest.errors import ErrorKind
+from harvest.templates import missing
 
 _AGAIN = "frame.harvest.retry()"
 
@@ -46,3 +50,13 @@ def remedy(kind: ErrorKind, status: int | None = None) -> str:
     if status == 408 or (status is not None and status >= 500):
         return f"wait for the server; then {_AGAIN}"
     return "look at text: it may say what is wrong"
+
+
+def failures(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """See `HarvestAccessor.errors`."""
+    shown = [prefix + name for name in ("error", "error_detail", "status_code", "attempts")]
+    own = frame.loc[:, ~frame.columns.isin(frames.names(prefix))]
+    failed = pd.concat([own, frame[shown]], axis=1)[~frame[prefix + "ok"].to_numpy(bool)]
+    pairs = zip(failed[shown[0]], failed[shown[2]], strict=True)
+    steps = [remedy(ErrorKind(kind), None if missing(status) else int(status)) for kind, status in pairs]
+    return failed.assign(**{prefix + "next_step": pd.array(steps, dtype="str")})

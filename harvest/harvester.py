@@ -141,7 +141,7 @@ class Harvester:
                 channel.put((1, outcome) for outcome in outcomes)
 
         harvest, worker = self._iterable(order, channel, work)
-        return runs.consume(harvest, channel, worker)
+        return runs.outcomes(harvest, channel, worker)
 
     @overload
     def fetch_batches(

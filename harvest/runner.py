@@ -171,20 +171,14 @@ class Interrupts:
         self.count += 1
 
 
-def attend(done: Callable[[float], bool], stop: Callable[[], None], tick: Callable[[], object]) -> bool:
-    """Wait in the calling thread until `done`; whether it was interrupted.
+def attend(
+    done: Callable[[float], bool], stop: Callable[[], None], tick: Callable[[], object], interrupts: Interrupts
+) -> None:
+    """Wait in the calling thread until `done`, with Ctrl-C held back.
 
     The first Ctrl-C calls `stop` and waits for the work to end, at most `GRACE` seconds; a second one
     leaves at once.
     """
-    with Interrupts() as interrupts:
-        _attend(done, stop, tick, interrupts)
-    return interrupts.count > 0
-
-
-def _attend(
-    done: Callable[[float], bool], stop: Callable[[], None], tick: Callable[[], object], interrupts: Interrupts
-) -> None:
     try:
         while not done(SLICE) and not interrupts.count:
             tick()
@@ -212,7 +206,7 @@ def block(worker: Worker[T], tick: Callable[[], object], partial: Callable[[], A
     `partial` is called in any case, while Ctrl-C is still held back, so that it can keep what came.
     """
     with Interrupts() as interrupts:
-        _attend(worker.start().wait, worker.stop, tick, interrupts)
+        attend(worker.start().wait, worker.stop, tick, interrupts)
         frame = partial()
     if interrupts.count:
         hand_on()

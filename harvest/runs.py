@@ -13,6 +13,7 @@ import pandas as pd
 from harvest import awaiting, runner
 from harvest.bars import open_bar
 from harvest.channel import Channel
+from harvest.delivery import Delivery
 from harvest.errors import HarvestError, Interrupted
 from harvest.harvests import Harvest
 from harvest.interchange import As, handed
@@ -94,47 +95,6 @@ def bar(harvest: Harvest) -> Iterator[Callable[[], None]]:
         drawn.close(harvest.progress, counts)
 
 
-def consume(
-    harvest: Harvest,
-    channel: Channel,
-    worker: runner.Worker[None],
-    rest: Callable[[list[Any]], Any] = lambda left: None,
-) -> Iterator[Any]:
-    """Hand over what the worker brings, as it comes; leaving half-way closes everything.
-
-    `rest` makes a frame of what was not handed over when an interrupt comes.
-    """
-    stopped = interrupted = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        worker.stop()
-
-    def ready(seconds: float) -> bool:
-        if stopped:  # what it still brings belongs to the rest
-            return worker.wait(seconds)
-        return channel.wait(0 if worker.wait(0) else seconds) or worker.wait(0)
-
-    worker.when_done(channel.stir)
-    worker.start()
-    try:
-        with bar(harvest) as tick:
-            while True:
-                if not channel.wait(0) and (interrupted := runner.attend(ready, stop, tick)):
-                    frame = rest([channel.take() for _ in range(len(channel))])
-                    runner.hand_on()
-                    raise Interrupted(frame=frame)
-                tick()
-                if channel.wait(0):
-                    yield channel.take()
-                elif worker.wait(0) and not channel.wait(0):
-                    return worker.result()
-    finally:
-        worker.stop()
-        worker.wait(0 if interrupted else runner.GRACE)
-
-
 def carry_out(harvest: Harvest) -> Summary:
     """Wait for a harvest whose rows go nowhere but into its store."""
 
@@ -150,11 +110,15 @@ def carry_out(harvest: Harvest) -> Summary:
             raise Interrupted("the harvest was interrupted; call it again, and it goes on where it was") from None
 
 
+def outcomes(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:
+    """Hand over what ends, as it ends."""
+    return Delivery(channel, worker).items(bar(harvest))
+
+
 def batches(shown: Shown, channel: Channel, worker: runner.Worker[None], sink: BatchSink) -> Iterator[Any]:
     """Hand over consecutive frames; when an interrupt comes, it has the rows of those that were not handed over."""
 
     def rest(left: list[Any]) -> Any:
         return shown.last(pd.concat([*left, sink.rest(shown.harvest)]))
 
-    for part in consume(shown.harvest, channel, worker, rest):
-        yield shown.part(part)
+    return Delivery(channel, worker, shown.part, rest).items(bar(shown.harvest))

@@ -223,7 +223,7 @@ def fetch_batches(
     UsageError, StoreError
         As from `fetch_frame`.
     Interrupted
-        Ctrl-C or the notebook's stop button; its `frame` is None, for what came was handed over.
+        Ctrl-C or the notebook's stop button; its `frame` has the rows that were not handed over.
 
     Examples
     --------

@@ -61,6 +61,7 @@ FLOORS = [
     ["store"],
     ["harvests", "orders", "forecasts"],
     ["sinks", "channel", "session"],
+    ["delivery"],
     ["runs"],
     ["harvester"],
     ["results.remedies", "results.merging", "results.expansion", "results.summaries", "results.files"],

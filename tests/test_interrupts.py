@@ -21,6 +21,7 @@ import pytest
 
 import harvest
 from harvest import harvests, runner
+from harvest.bars import Silence
 from harvest.channel import Channel
 from harvest.drive import drive
 from harvest.sinks import BatchSink
@@ -354,6 +355,38 @@ def test_a_slice_that_comes_with_the_interrupt(server: Server, monkeypatch: pyte
     assert ended == [False]
     assert frame.url.tolist() == urls[: len(frame)]
     assert frame.ok.tolist()[:2] == [True, True]
+
+
+@pytest.mark.parametrize("moment", ["while it draws", "while a slice is made", "between two slices"])
+def test_batches_at_any_moment(server: Server, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Wherever in its work the signal finds the consuming thread, the interrupt has the rows that nobody got."""
+    urls = [server.url(f"/json?i={number}") for number in range(4)] + [server.url("/silent")] * 2
+    pressed: list[bool] = []
+
+    def press(*_: object) -> None:
+        if parts and not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    parts: list[pd.DataFrame] = []
+    if moment == "while it draws":
+        monkeypatch.setattr(Silence, "update", press)
+    if moment == "while a slice is made":
+        monkeypatch.setattr("harvest.runs.tie", press)
+
+    def consume() -> None:
+        slices = harvest.fetch_batches(urls, batch_size=2, **QUIET)
+        for part in slices:
+            parts.append(part)
+            if moment == "between two slices":
+                slices.throw(KeyboardInterrupt)
+
+    rest = interrupted(consume)
+    assert rest is harvest.last()
+    assert len(parts) == 1
+    assert [*parts[0].url, *rest.url] == urls[: 2 + len(rest)]
+    assert parts[0].ok.all()
+    assert set(rest.error[~rest.ok]) == {"interrupted"}
 
 
 def test_slices_of_an_interrupt_can_be_retried(server: Server) -> None:

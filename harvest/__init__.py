@@ -13,14 +13,17 @@ from harvest.calls import Call
 from harvest.coroutines import run
 from harvest.errors import ErrorKind, HarvestError, Interrupted, StoreError, UsageError
 from harvest.harvester import Harvester
+from harvest.listening import Listening
 from harvest.memory import last
+from harvest.messages import Message
 from harvest.outcomes import Outcome, Summary
 from harvest.policies import Pace, Retry, Timeout
 from harvest.previews import Preview
 from harvest.progress import Progress
 from harvest.results import accessor as _accessor  # noqa: F401  (registers `frame.harvest`)
 from harvest.store import read
-from harvest.verbs import afetch_frame, fetch_batches, fetch_frame, fetch_iter, fetch_to, preview
+from harvest.verbs.fetching import afetch_frame, fetch_batches, fetch_frame, fetch_iter, fetch_to, preview
+from harvest.verbs.listening import alisten_frame, listen_frame, listen_iter, listen_to
 
 __all__ = [
     "Call",
@@ -28,6 +31,8 @@ __all__ = [
     "HarvestError",
     "Harvester",
     "Interrupted",
+    "Listening",
+    "Message",
     "Outcome",
     "Pace",
     "Preview",
@@ -39,11 +44,15 @@ __all__ = [
     "UsageError",
     "__version__",
     "afetch_frame",
+    "alisten_frame",
     "fetch_batches",
     "fetch_frame",
     "fetch_iter",
     "fetch_to",
     "last",
+    "listen_frame",
+    "listen_iter",
+    "listen_to",
     "preview",
     "read",
     "run",

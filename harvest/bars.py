@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from harvest.progress import Progress
 
@@ -24,17 +25,41 @@ _SHORTEST = 8
 """Letters of a host's name that are always shown."""
 
 
+class Shown(Protocol):
+    """A moment of some work."""
+
+    @property
+    def done(self) -> int:
+        """How much is done."""
+
+    @property
+    def notes(self) -> str:
+        """What is worth saying beside the bar."""
+
+
+class Work(Protocol):
+    """What a bar is drawn for."""
+
+    @property
+    def progress(self) -> Shown:
+        """What it is doing at this moment."""
+
+    @property
+    def summary(self) -> object:
+        """The counts, as text."""
+
+
 class Bar:
     """A tqdm bar in the calling thread; in a notebook a widget if there are widgets."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, unit: str = "row") -> None:
         self._in_notebook = _in_notebook()
         made, how = _tqdm(self._in_notebook)
-        self._bar = made(total=total, unit="row", desc="harvest", leave=True, dynamic_ncols=True, **how)
+        self._bar = made(total=total, unit=unit, desc="harvest", leave=True, dynamic_ncols=True, **how)
         self._shown = _display(self._bar.container, display_id=True) if hasattr(self._bar, "container") else None
         self._next = 0.0
 
-    def update(self, progress: Callable[[], Progress]) -> None:
+    def update(self, progress: Callable[[], Shown]) -> None:
         """Draw, at most ten times a second."""
         now = monotonic()
         if now < self._next:
@@ -42,7 +67,7 @@ class Bar:
         self._next = now + 0.1
         self._draw(progress())
 
-    def close(self, progress: Progress, counts: str) -> None:
+    def close(self, progress: Shown, counts: str) -> None:
         """Draw the last state, let the bar stand, and write the counts, if any, below."""
         self._draw(progress)
         if self._shown is not None:  # a notebook that is stored keeps the words of a widget as they were last shown
@@ -51,15 +76,16 @@ class Bar:
         if counts:
             self._try(lambda: self._tell(counts))
 
-    def _draw(self, progress: Progress) -> None:
-        self._bar.n, self._bar.initial = progress.done, progress.stored  # what was stored tells nothing of the rate
+    def _draw(self, progress: Shown) -> None:
+        stored = progress.stored if isinstance(progress, Progress) else 0
+        self._bar.n, self._bar.initial = progress.done, stored  # what was stored tells nothing of the rate
         self._bar.set_postfix_str(progress.notes, refresh=False)
         if columns := self._bar.format_dict["ncols"]:
             self._fit(progress, columns)
         with self._bar.get_lock():  # refresh() itself would keep the lock if it failed
             self._try(lambda: self._bar.refresh(nolock=True))
 
-    def _fit(self, progress: Progress, columns: int) -> None:
+    def _fit(self, progress: Shown, columns: int) -> None:
         """Choose a form in which nothing is cut off, or at least no more than the beginning of a host's name."""
         for form in _FORMS if self._bar.total else _FORMS_OF_NO_LENGTH:
             self._bar.bar_format = form
@@ -88,25 +114,45 @@ class Bar:
 class Silence:
     """Draws nothing."""
 
-    def update(self, progress: Callable[[], Progress]) -> None:
+    def update(self, progress: Callable[[], Shown]) -> None:
         """Nothing."""
 
-    def close(self, progress: Progress, counts: str) -> None:
+    def close(self, progress: Shown, counts: str) -> None:
         """Nothing."""
 
 
-def open_bar(progress: bool | Callable[[Progress], object], total: int | None) -> Bar | Silence:
+@contextmanager
+def bar(
+    work: Work, progress: bool | Callable[[Any], object], total: int | None, unit: str = "row"
+) -> Iterator[Callable[[], None]]:
+    """A bar for some work, as a function that brings it up to date; then the counts, unless it failed."""
+    drawn = open_bar(progress, total, unit)
+    counts = ""
+    try:
+        yield lambda: drawn.update(lambda: work.progress)
+        counts = str(work.summary)
+    except BaseException as stopped:
+        if not isinstance(stopped, Exception | GeneratorExit):  # Ctrl-C, or a cancellation
+            counts = str(work.summary)
+        raise
+    finally:
+        drawn.close(work.progress, counts)
+
+
+def open_bar(progress: bool | Callable[[Any], object], total: int | None, unit: str = "row") -> Bar | Silence:
     """A bar if it is wanted and there is somewhere to draw it: a notebook or a terminal."""
     try:
         if progress is True and (_in_notebook() or _on_terminal()):
-            return Bar(total)
+            return Bar(total, unit)
     except (OSError, ValueError):  # it is closed, or gone
         return Silence()
     return Silence()
 
 
-def shortened(progress: Progress, room: int) -> str:
+def shortened(progress: Shown, room: int) -> str:
     """The notes within so many columns, with what matters most: what failed, and why it waits."""
+    if not isinstance(progress, Progress):
+        return progress.notes[: max(0, room)]
     notes = ""
     for lean in (replace(progress, stored=0), replace(progress, stored=0, retrying=0)):
         notes = _with_short_host(lean, room)

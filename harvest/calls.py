@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -37,6 +37,8 @@ class Call:
         Refuse the connection if the address turns out to be private.
     limit : float, optional
         Seconds left until the row's deadline; no attempt may take longer.
+    told : sequence of str or bytes, default ()
+        What a websocket is told once it is open.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class Call:
     foreign: bool = False
     guarded: bool = False
     limit: float | None = None
+    told: Sequence[str | bytes] = ()
 
     @property
     def label(self) -> str:

@@ -32,6 +32,17 @@ _ARROW: dict[str, pa.DataType] = {
     "waited": pa.float64(),
     "fetched_at": _MOMENT,
 }
+_ARROW_OF_MESSAGES: dict[str, pa.DataType] = {
+    "seq": pa.int64(),
+    "received_at": _MOMENT,
+    "kind": pa.large_string(),
+    "text": pa.large_string(),
+    "content": pa.large_binary(),
+    "event": pa.large_string(),
+    "event_id": pa.large_string(),
+    "error": pa.large_string(),
+    "error_detail": pa.large_string(),
+}
 _PANDAS: dict[str, Any] = {
     "status_code": pd.Int16Dtype(),
     "error": _STRING,
@@ -42,17 +53,24 @@ _PANDAS: dict[str, Any] = {
     "response_url": _STRING,
     "attempts": pd.Int16Dtype(),
     "fetched_at": pd.DatetimeTZDtype("us", "UTC"),
+    "received_at": pd.DatetimeTZDtype("us", "UTC"),
+    "kind": _STRING,
+    "event": _STRING,
+    "event_id": _STRING,
 }
-_SCHEMA = pa.schema(list(_ARROW.items()))
+ANSWERS = pa.schema(list(_ARROW.items()))
+"""The columns of what was fetched."""
+MESSAGES = pa.schema(list(_ARROW_OF_MESSAGES.items()))
+"""The columns of what was listened to."""
 COLUMNS = tuple(_ARROW)
 """The result columns, in order."""
 _LARGE = 1 << 16
 """Bytes (or characters) from which on a body is not copied."""
 
 
-def names(prefix: str = "") -> list[str]:
+def names(prefix: str = "", schema: pa.Schema = ANSWERS) -> list[str]:
     """The result columns as they are called in a frame."""
-    return [prefix + name for name in COLUMNS]
+    return [prefix + name for name in schema.names]
 
 
 def is_result(frame: pd.DataFrame, prefix: str = "") -> bool:
@@ -65,27 +83,27 @@ def is_counted(frame: pd.DataFrame, prefix: str = "") -> bool:
     return set(names(prefix)) - {prefix + name for name in ("text", "content", "headers")} <= set(frame.columns)
 
 
-def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str]) -> None:
+def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str], schema: pa.Schema = ANSWERS) -> None:
     """Refuse a caller's columns that the result would overwrite; raises `UsageError`."""
-    new = [*names(prefix), *selected]
+    new = [*names(prefix, schema), *selected]
     twice = sorted({name for name in new if new.count(name) > 1})
     if twice:
         raise UsageError(f"select= would make {twice}, which are result columns; choose other names or pass prefix=")
     have = set(columns)
     if picked := [name for name in selected if name in have]:
         raise UsageError(f"select= or parse= would overwrite the columns {picked}; choose other names for them")
-    clash = [name for name in names(prefix) if name in have]
+    clash = [name for name in names(prefix, schema) if name in have]
     if clash:
         raise UsageError(f'the data has {clash} already; rename them, or pass prefix="harvest_" for the result columns')
 
 
-def batch(outcomes: Sequence[Any], *, take: bool = False) -> pa.Table:
-    """Outcomes, or what has the same attributes, as Arrow columns in the order given.
+def batch(outcomes: Sequence[Any], *, take: bool = False, schema: pa.Schema = ANSWERS) -> pa.Table:
+    """Outcomes, messages, or what has the same attributes, as Arrow columns in the order given.
 
     With `take` they lose their large texts to the table, one by one, so that memory never holds all of them twice.
     """
     makers = _COLUMN | {"text": _taken_texts} if take else _COLUMN
-    return pa.table([makers[name](outcomes, kind) for name, kind in _ARROW.items()], schema=_SCHEMA)
+    return pa.table([makers[field.name](outcomes, field.type) for field in schema], schema=schema)
 
 
 def _plain(name: str) -> Callable[[Sequence[Outcome], pa.DataType], pa.Array]:
@@ -153,24 +171,30 @@ def _headers(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
     )
 
 
-def _moments(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
-    ticks = [None if each.fetched_at is None else round(each.fetched_at * 1e6) for each in outcomes]
-    return pa.array(ticks, pa.int64()).cast(kind)
+def _moments(name: str) -> Callable[[Sequence[Any], pa.DataType], pa.Array]:
+    get = attrgetter(name)
+
+    def made(outcomes: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        ticks = [None if at is None else round(at * 1e6) for at in map(get, outcomes)]
+        return pa.array(ticks, pa.int64()).cast(kind)
+
+    return made
 
 
-_COLUMN = {name: _plain(name) for name in COLUMNS} | {
+_COLUMN = {name: _plain(name) for name in (*COLUMNS, *MESSAGES.names)} | {
     "error": _errors,
     "text": _texts,
     "content": _contents,
     "headers": _headers,
-    "fetched_at": _moments,
+    "fetched_at": _moments("fetched_at"),
+    "received_at": _moments("received_at"),
 }
 
 
-def columns(batches: Sequence[pa.Table]) -> dict[str, Any]:
+def columns(batches: Sequence[pa.Table], schema: pa.Schema = ANSWERS) -> dict[str, Any]:
     """Arrow columns as pandas arrays with the dtypes of the schema."""
-    table = pa.concat_tables(batches) if batches else _SCHEMA.empty_table()
-    return {name: array(table.column(name), name) for name in COLUMNS}
+    table = pa.concat_tables(batches) if batches else schema.empty_table()
+    return {name: array(table.column(name), name) for name in schema.names}
 
 
 def array(column: pa.ChunkedArray, name: str) -> Any:
@@ -202,9 +226,10 @@ def attach(
     batches: Sequence[pa.Table],
     selected: dict[str, list[Any]],
     prefix: str = "",
+    schema: pa.Schema = ANSWERS,
 ) -> pd.DataFrame:
     """The caller's frame with the result columns after its own, index and order untouched."""
-    results = {prefix + name: array for name, array in columns(batches).items()}
+    results = {prefix + name: array for name, array in columns(batches, schema).items()}
     extra = {name: typed(values) for name, values in selected.items()}
     kept = caller.drop(columns=[*results, *extra], errors="ignore")
     new = pd.DataFrame({**results, **extra}, index=caller.index)

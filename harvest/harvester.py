@@ -24,6 +24,7 @@ from harvest.previews import Preview
 from harvest.session import Session
 from harvest.signatures import described, spelled_out
 from harvest.sinks import BatchSink, FrameSink
+from harvest.streams.methods import Listens
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +35,7 @@ _AHEAD = 1_024
 
 
 @described
-class Harvester:
+class Harvester(Listens):
     """The verbs as methods, with options of their own; connections stay open between calls.
 
     What was learnt of a host, such as the rate it bears and what is left of its quota, is kept for the next

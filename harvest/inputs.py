@@ -17,6 +17,7 @@ from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.recipes import PARTS, Recipe
 from harvest.templates import missing
+from harvest.urls import HTTP
 
 CHUNK = 10_000
 """Rows of a frame that are turned into Python values at a time."""
@@ -44,27 +45,36 @@ class Input(Protocol):
 
 
 def read(
-    data: Any, url: str | None, options: Options, base: Headers, *, keep: bool = True, taken: Collection[str] = ()
+    data: Any,
+    url: str | None,
+    options: Options,
+    base: Headers,
+    *,
+    keep: bool = True,
+    taken: Collection[str] = (),
+    schemes: Sequence[str] = HTTP,
+    send: Any = None,
 ) -> Input:
     """Look at `data` and say how its rows become calls; raises `UsageError` for misuse.
 
     `keep` remembers the rows of an iterator until `rows` has handed them out; `taken` are names that the
-    mappings of an iterator must not bring.
+    mappings of an iterator must not bring, `schemes` those that a URL may have, `send` what each row is to tell
+    a websocket.
     """
     if isinstance(data, str | PathLike):
-        data = _from_path(fspath(data))
+        data = _from_path(fspath(data), schemes)
     if interchange.is_foreign(data):
         data = interchange.taken(data)
     if isinstance(data, pd.Series):
         data = data.to_frame(_series_name(data, url))
     if isinstance(data, pd.DataFrame):
-        return FrameInput(data, Recipe(url or "url", options, base, list(data.columns)))
+        return FrameInput(data, Recipe(url or "url", options, base, list(data.columns), schemes, send))
     if isinstance(data, Mapping | bytes | bytearray) or not isinstance(data, Iterable):
         what = f"data is a {type(data).__name__}"
         raise UsageError(f"{what}; pass a DataFrame, a Series, a path, or a list of URLs, mappings or Calls")
     if type(data).__name__ == "ndarray" or (isinstance(data, Sized) and not isinstance(data, list | tuple)):
         data = list(data)
-    recipe = Recipe(url or "url", options, base, None)
+    recipe = Recipe(url or "url", options, base, None, schemes, send)
     if isinstance(data, list | tuple):
         return ListInput(data, recipe)
     return StreamInput(data, recipe, keep, taken, store=options.store is not None)
@@ -78,8 +88,8 @@ def _series_name(series: pd.Series[Any], url: str | None) -> str:
     return name if url and isinstance(name, str) and f"{{{name}" in url else "url"
 
 
-def _from_path(path: str) -> Any:
-    if path.lower().startswith(("http://", "https://")):
+def _from_path(path: str, schemes: Sequence[str]) -> Any:
+    if path.lower().startswith(tuple(f"{scheme}://" for scheme in schemes)):
         return [path]
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
         ".csv": pd.read_csv,

@@ -58,9 +58,7 @@ def read(
     if options.store is not None:
         new.append(options.prefix + "key")
     source = inputs.read(data, url, options, base_headers(options), keep=keep, taken=new)
-    names = [str(name) for name in source.columns]
-    if as_ != "pandas" and (twice := sorted({name for name in names if names.count(name) > 1})):
-        raise UsageError(f"as_={as_!r} cannot hold several columns called {twice[:5]}; rename all but one")
+    check_as(source, as_)
     taken = source.columns
     if isinstance(source, inputs.FrameInput) and frames.is_result(source.frame, options.prefix):
         taken = []  # a result is refreshed
@@ -69,6 +67,13 @@ def read(
         own = [name for name in source.columns if taken or name not in new]
         check_columns([*own, *selection.columns], options.prefix)
     return Order(options, selection, source)
+
+
+def check_as(source: inputs.Input, as_: As) -> None:
+    """Refuse columns that a library cannot tell apart; raises `UsageError`."""
+    names = [str(name) for name in source.columns]
+    if as_ != "pandas" and (twice := sorted({name for name in names if names.count(name) > 1})):
+        raise UsageError(f"as_={as_!r} cannot hold several columns called {twice[:5]}; rename all but one")
 
 
 def _check_company(chosen: Options, given: Mapping[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from harvest.calls import Call, Headers
 from harvest.errors import ErrorKind, UsageError
@@ -11,7 +13,7 @@ from harvest.masks import mask
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.templates import Filler, Template, Unfillable, filler
-from harvest.urls import is_normal, shown
+from harvest.urls import HTTP, is_normal, shown
 from harvest.wire import Unsendable, ready
 
 PARTS = ("method", "params", "headers", "json", "content")
@@ -24,15 +26,26 @@ class Recipe:
     `columns` are those of the frame, or None where every row brings its own names.
     """
 
-    def __init__(self, url: str, options: Options, base: Headers, columns: list[Any] | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        options: Options,
+        base: Headers,
+        columns: list[Any] | None,
+        schemes: Sequence[str] = HTTP,
+        send: Any = None,
+    ) -> None:
         if not isinstance(url, str):
             raise UsageError(f"url={url!r} must be a column's name or a template; write it as text")
         self.base = base
         self.url = url
         self._columns = columns
+        self._schemes = schemes
         self.names: set[str] = set()
         self._template = self._url_template(url)
         self._fillers = {part: self._part(part, getattr(options, part)) for part in PARTS if _given(options, part)}
+        if send is not None:
+            self._fillers["told"] = self._part("send", self._structured(send))
         self.plain = self._template is None and not self._fillers
         self.own_parts = False
         """A mapping or a Call brought parts of its own, which the frame will not show."""
@@ -64,6 +77,18 @@ class Recipe:
         if lost:
             have = ", ".join(map(repr, self._columns[:12])) or "none"
             raise UsageError(f"the template names {lost}, but the columns are {have}; rename one or the other")
+
+    def _structured(self, send: Any) -> Any:
+        """JSON text is no template, for all its braces; its values are, where they name columns."""
+        try:
+            found = orjson.loads(send) if isinstance(send, str) and send.lstrip()[:1] in ("{", "[") else None
+        except orjson.JSONDecodeError:
+            return send
+        if found is None:
+            return send
+        if any(f"{{{name}" in send for name in self._columns or []):
+            return found
+        return send.replace("{", "{{").replace("}", "}}")
 
     def _part(self, part: str, value: Any) -> Filler:
         if isinstance(value, str) and self._columns is not None and value in self._columns:
@@ -117,7 +142,7 @@ class Recipe:
 
     def _ready(self, call: Call) -> Call | Outcome:
         try:
-            return ready(call, self.base)
+            return ready(call, self.base, self._schemes)
         except Unsendable as error:
             shown = call.url if isinstance(call.url, str) else ""
             return invalid(call.row, shown, str(error))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from harvest import awaiting, runner
-from harvest.bars import open_bar
+from harvest.bars import bar
 from harvest.channel import Channel
 from harvest.delivery import Delivery
 from harvest.errors import HarvestError, Interrupted
@@ -54,13 +53,13 @@ class FrameRun:
 
     def block(self) -> Any:
         """Wait for the frame in this thread."""
-        with bar(self._harvest) as tick:
+        with bar(self._harvest, self._harvest.options.progress, self._harvest.source.total) as tick:
             runner.block(self._worker, tick, self._kept)
         return self._kept()
 
     async def watch(self) -> Any:
         """Wait for the frame without blocking the caller's loop."""
-        with bar(self._harvest) as tick:
+        with bar(self._harvest, self._harvest.options.progress, self._harvest.source.total) as tick:
             try:
                 await awaiting.watch(self._worker, tick)
             except BaseException:  # most likely a cancellation, of asyncio's or trio's own kind
@@ -79,22 +78,6 @@ class FrameRun:
         return self._made
 
 
-@contextmanager
-def bar(harvest: Harvest) -> Iterator[Callable[[], None]]:
-    """A bar for a harvest, as a function that brings it up to date; then the counts, unless it failed."""
-    drawn = open_bar(harvest.options.progress, harvest.source.total)
-    counts = ""
-    try:
-        yield lambda: drawn.update(lambda: harvest.progress)
-        counts = str(harvest.summary)
-    except BaseException as stopped:
-        if not isinstance(stopped, Exception | GeneratorExit):  # Ctrl-C, or a cancellation
-            counts = str(harvest.summary)
-        raise
-    finally:
-        drawn.close(harvest.progress, counts)
-
-
 def carry_out(harvest: Harvest) -> Summary:
     """Wait for a harvest whose rows go nowhere but into its store."""
 
@@ -103,7 +86,7 @@ def carry_out(harvest: Harvest) -> Summary:
             continue
         return harvest.summary
 
-    with bar(harvest) as tick:
+    with bar(harvest, harvest.options.progress, harvest.source.total) as tick:
         try:
             return runner.block(runner.Worker(work), tick, lambda: None)
         except Interrupted:
@@ -112,7 +95,7 @@ def carry_out(harvest: Harvest) -> Summary:
 
 def outcomes(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:
     """Hand over what ends, as it ends."""
-    return Delivery(channel, worker).items(bar(harvest))
+    return Delivery(channel, worker).items(bar(harvest, harvest.options.progress, harvest.source.total))
 
 
 def batches(shown: Shown, channel: Channel, worker: runner.Worker[None], sink: BatchSink) -> Iterator[Any]:
@@ -121,4 +104,6 @@ def batches(shown: Shown, channel: Channel, worker: runner.Worker[None], sink: B
     def rest(left: list[Any]) -> Any:
         return shown.last(pd.concat([*left, sink.rest(shown.harvest)]))
 
-    return Delivery(channel, worker, shown.part, rest).items(bar(shown.harvest))
+    return Delivery(channel, worker, shown.part, rest).items(
+        bar(shown.harvest, shown.harvest.options.progress, shown.harvest.source.total)
+    )

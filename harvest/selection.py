@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from harvest.cells import Unstorable, storable, writable
 from harvest.errors import ErrorKind, UsageError
 from harvest.masks import mask
+from harvest.messages import Message
 from harvest.moments import moment
 from harvest.outcomes import Outcome
 from harvest.words import on_a_line, said
+
+A = TypeVar("A", Outcome, Message)
 
 PARSED = "parsed"
 """The column that `parse` fills."""
@@ -41,7 +44,7 @@ class Selection:
     def __init__(
         self,
         select: Mapping[str, str] | None,
-        parse: Callable[[Outcome], Any] | None,
+        parse: Callable[[Any], Any] | None,
         dates: Collection[str] = (),
     ) -> None:
         self._paths = _compiled(select or {})
@@ -58,7 +61,7 @@ class Selection:
     def __bool__(self) -> bool:
         return bool(self.columns)
 
-    def apply(self, outcome: Outcome) -> Outcome:
+    def apply(self, outcome: A) -> A:
         """Fill `values`, or turn the outcome into a `parse` error. Only good responses are looked at."""
         if not outcome.ok:
             return outcome
@@ -75,7 +78,7 @@ class Selection:
             _fail(outcome, f"parse raised {said(error)}")
         return outcome
 
-    def _selected(self, outcome: Outcome) -> list[Any]:
+    def _selected(self, outcome: Outcome | Message) -> list[Any]:
         if not self._paths:
             return []
         document = load(outcome.text)
@@ -118,13 +121,15 @@ def _compiled(select: Mapping[str, str]) -> dict[str, Any]:
     return compiled
 
 
-def _fail(outcome: Outcome, detail: str) -> None:
+def _fail(outcome: Outcome | Message, detail: str) -> None:
     outcome.ok = False
     outcome.error = ErrorKind.PARSE
     outcome.error_detail = on_a_line(writable(mask(detail)), _LONGEST)
     outcome.values = None
 
 
-def _copy(outcome: Outcome) -> Outcome:
+def _copy(outcome: A) -> A:
     """What a caller's function may do with as it likes."""
-    return replace(outcome, headers=dict(outcome.headers or {}))
+    if isinstance(outcome, Outcome):
+        return replace(outcome, headers=dict(outcome.headers or {}))
+    return replace(outcome)

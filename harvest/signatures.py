@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -13,27 +13,38 @@ from harvest.options import FetchOptions, Options
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def spelled_out(verb: F) -> F:
-    """Show the real parameters in help and completion, where the source says `**options`."""
-    named = [each for each in inspect.signature(verb).parameters.values() if each.kind is not each.VAR_KEYWORD]
-    kind, defaults = inspect.Parameter.KEYWORD_ONLY, Options()
-    options = [
-        inspect.Parameter(
-            item.name, kind, default=_shown(getattr(defaults, item.name)), annotation=reference.__forward_arg__
-        )
-        for item in fields(Options)
-        for reference in (FetchOptions.__annotations__[item.name],)
-    ]
-    signature = inspect.Signature([*named, *options], return_annotation=inspect.signature(verb).return_annotation)
-    verb.__signature__ = signature  # type: ignore[attr-defined]
-    return described(verb)
+def spelling(
+    defaults: Mapping[str, object], annotations: Mapping[str, object], words: str
+) -> tuple[Callable[[F], F], Callable[[F], F]]:
+    """Two decorators for whatever takes certain options: `spelled_out` and `described`.
 
+    Parameters
+    ----------
+    defaults, annotations : mapping
+        Of the options, by name.
+    words : str
+        What is said of them, as numpydoc has it.
+    """
 
-def described(thing: F) -> F:
-    """Put the descriptions of all options where the docstring has ``{options}``."""
-    if thing.__doc__:
-        thing.__doc__ = inspect.cleandoc(thing.__doc__).replace("{options}\n", inspect.cleandoc(_OPTIONS) + "\n")
-    return thing
+    def spelled_out(verb: F) -> F:
+        """Show the real parameters in help and completion, where the source says `**options`."""
+        named = [each for each in inspect.signature(verb).parameters.values() if each.kind is not each.VAR_KEYWORD]
+        options = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_shown(default), annotation=annotation)
+            for name, default in defaults.items()
+            for annotation in (getattr(annotations[name], "__forward_arg__", annotations[name]),)
+        ]
+        signature = inspect.Signature([*named, *options], return_annotation=inspect.signature(verb).return_annotation)
+        verb.__signature__ = signature  # type: ignore[attr-defined]
+        return described(verb)
+
+    def described(thing: F) -> F:
+        """Put the descriptions of all options where the docstring has ``{options}``."""
+        if thing.__doc__:
+            thing.__doc__ = inspect.cleandoc(thing.__doc__).replace("{options}\n", inspect.cleandoc(words) + "\n")
+        return thing
+
+    return spelled_out, described
 
 
 def told_alike(verb: Callable[..., Any], method: Callable[..., Any]) -> None:
@@ -107,3 +118,7 @@ _OPTIONS = """\
     progress : bool or callable, default True
         A tqdm bar where there is a terminal or a notebook; a function gets a `Progress` now and then.
 """
+
+spelled_out, described = spelling(
+    {item.name: getattr(Options(), item.name) for item in fields(Options)}, FetchOptions.__annotations__, _OPTIONS
+)

@@ -7,14 +7,20 @@ Both engines get the same plain-ASCII URL, so they send the same bytes. Rules fr
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from harvest.masks import mask, mask_user
+from harvest.words import any_of
 
 MAX_LENGTH = 65_536
 """Longest URL, in characters, that is sent at all."""
 
-_PORTS = {"http": 80, "https": 443}
+HTTP = ("http", "https")
+"""Schemes of what is fetched."""
+STREAMS = (*HTTP, "ws", "wss")
+"""Schemes of what is listened to; the last two are those of RFC 6455 §3."""
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
@@ -56,13 +62,15 @@ def _is_plain_origin(origin: str) -> bool:
     return True
 
 
-def normalise(text: str) -> tuple[str, str]:
+def normalise(text: str, schemes: Sequence[str] = HTTP) -> tuple[str, str]:
     """Make a URL ready for the wire.
 
     Parameters
     ----------
     text : str
-        An absolute ``http`` or ``https`` URL, as a person would write it.
+        An absolute URL, as a person would write it.
+    schemes : sequence of str, default http and https
+        What it may begin with.
 
     Returns
     -------
@@ -87,13 +95,13 @@ def normalise(text: str) -> tuple[str, str]:
         raise ValueError("the URL contains a line break or another control character")
     if _SURROGATE.search(text):
         raise ValueError("the URL contains text that is no valid Unicode (a lone surrogate)")
-    return _rebuild(text)
+    return _rebuild(text, schemes)
 
 
-def _rebuild(text: str) -> tuple[str, str]:
+def _rebuild(text: str, schemes: Sequence[str]) -> tuple[str, str]:
     parts = _split(text.replace("\\", "%5C"))
-    if parts.scheme not in _PORTS:
-        raise ValueError(_scheme_complaint(parts.scheme))
+    if parts.scheme not in schemes:
+        raise ValueError(_scheme_complaint(parts.scheme, schemes))
     userinfo, _, authority = parts.netloc.rpartition("@")
     host, port = _authority(authority)
     path = quote(_STRAY_PERCENT.sub("%25", parts.path or "/"), safe=_PATH_SAFE)
@@ -126,10 +134,12 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-def _scheme_complaint(scheme: str) -> str:
+def _scheme_complaint(scheme: str, schemes: Sequence[str]) -> str:
     if not scheme:
-        return "the URL has no scheme; it must start with http:// or https://"
-    return "the URL's scheme is not http or https"
+        return f"the URL has no scheme; it must start with {any_of([f'{each}://' for each in schemes])}"
+    if scheme in STREAMS:
+        return f"the URL's scheme is {scheme}, of which the listening verbs make rows; see harvest.listen_frame"
+    return f"the URL's scheme is not {any_of(schemes)}"
 
 
 def _authority(text: str) -> tuple[str, int | None]:
@@ -176,6 +186,17 @@ def _port(digits: str) -> int | None:
     return int(number)
 
 
+def is_socket(url: str) -> bool:
+    """Whether a normalised URL is one of a websocket."""
+    return url.startswith("ws")
+
+
+def carrier(url: str) -> str:
+    """The URL under the scheme of HTTP, which carries a websocket: what proxies, origins and redirects go by."""
+    scheme, colon, rest = url.partition(":")
+    return f"http{scheme[2:].lower()}{colon}{rest}" if scheme.lower() in ("ws", "wss") else url
+
+
 def origin(url: str) -> str:
     """Scheme, host and port of a normalised URL, as in ``https://api.example.com:8443``."""
     return url[: url.find("/", 8)]
@@ -213,7 +234,7 @@ def add_query(url: str, query: str) -> str:
 def shown(url: str) -> str:
     """A URL as somebody wrote it, masked; of a broken one goes all that may be meant as a password."""
     try:
-        normalise(url)
+        normalise(url, STREAMS)
     except ValueError:
         url = mask_user(url)
     return mask(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -25,7 +25,7 @@ class Unsendable(ValueError):
     """No request can be made of this row; the message becomes its `error_detail`."""
 
 
-def ready(call: Call, base: Headers = ()) -> Call:
+def ready(call: Call, base: Headers = (), schemes: Sequence[str] = urls.HTTP) -> Call:
     """Make a call ready for the wire.
 
     Parameters
@@ -34,6 +34,8 @@ def ready(call: Call, base: Headers = ()) -> Call:
         As a caller wrote it: any URL, `params`, `json`, headers as a mapping or pairs.
     base : pairs of str
         Headers that go out with every request unless the call names them itself.
+    schemes : sequence of str, default http and https
+        What its URL may begin with.
 
     Raises
     ------
@@ -41,22 +43,22 @@ def ready(call: Call, base: Headers = ()) -> Call:
         With a sentence that never quotes a value.
     """
     try:
-        return _ready(call, base)
+        return _ready(call, base, schemes)
     except UnicodeEncodeError:
         raise Unsendable("the request contains text that is no valid Unicode (a lone surrogate)") from None
     except (ValueError, TypeError, OverflowError) as error:
         raise Unsendable(str(error)) from None
 
 
-def _ready(call: Call, base: Headers) -> Call:
-    url, userinfo = urls.normalise(_query(url_text(call.url), call.params))
+def _ready(call: Call, base: Headers, schemes: Sequence[str]) -> Call:
+    url, userinfo = urls.normalise(_query(url_text(call.url), call.params), schemes)
     content, kind = _body(call)
     headers = _headers(call.headers, kind, userinfo)
     method = _method(call.method)
     if headers:
         own = {name for name, _ in headers}
         headers = tuple(pair for pair in base if pair[0] not in own) + headers
-    return Call(url, method, headers or base, content, None, None, call.row)
+    return Call(url, method, headers or base, content, None, None, call.row, told=told(call.told))
 
 
 def url_text(url: Any) -> str:
@@ -116,6 +118,19 @@ def _sayable(value: Any) -> Any:
     if isinstance(value, datetime.date | Decimal):  # pandas' Timestamp is a date, too
         return as_text(value)
     raise TypeError
+
+
+def told(value: Any) -> tuple[str | bytes, ...]:
+    """What is to be sent over a websocket: texts and bytes as they are, mappings as JSON, of a list each."""
+    if value == () or missing(value):
+        return ()
+    if isinstance(value, str | bytes):
+        return (value,)
+    if isinstance(value, Mapping):
+        return (orjson.dumps(value, default=_sayable, option=_JSON).decode(),)
+    if isinstance(value, list | tuple):
+        return tuple(each for inner in value for each in told(inner))
+    raise Unsendable(f"send holds a {type(value).__name__}; text, bytes, mappings or lists of those can be sent")
 
 
 def _headers(given: Any, kind: str, userinfo: str) -> Headers:

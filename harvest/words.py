@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(number: int, what: str) -> str:
     """A count with its noun."""
@@ -23,6 +25,11 @@ def on_a_line(text: str, most: int = 160) -> str:
     """The text without line breaks, and cut short if it is long."""
     whole = " ".join(text.split())
     return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+
+
+def any_of(words: Sequence[str]) -> str:
+    """Alternatives: ``a, b or c``."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def pace(rate: float) -> str:

@@ -58,7 +58,7 @@ SECONDS = [
 ]
 UNITS = dict.fromkeys(SECONDS, "second") | dict.fromkeys(["max_bytes", "bytes"], "bytes")
 """What is a length of time or a size, wherever it is a parameter or a field, and how its unit is named."""
-COUNTS = {("Progress", "total"), ("Summary", "total")}
+COUNTS = {("Listening", "total"), ("Progress", "total"), ("Summary", "total")}
 """What has such a name and is a number of rows."""
 
 
@@ -107,6 +107,8 @@ def test_every_public_name_has_an_example(name: str) -> None:
 
 
 SHOWN_OTHERWISE = {
+    "Listening": "comes out of `listen_to`",
+    "Message": "comes out of `listen_iter`",
     "Outcome": "comes out of `fetch_iter`",
     "Preview": "comes out of `preview`",
     "Progress": "comes to a function",

@@ -11,7 +11,6 @@ import inspect
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
 from typing import Any
 
@@ -22,7 +21,7 @@ from harvest.calls import Call
 from harvest.engines import causes
 from harvest.engines.clients import check_made, is_client
 from harvest.engines.hush import hush
-from harvest.engines.striped import Striped
+from harvest.engines.striped import lines, peer_of, plain_client
 from harvest.errors import UsageError
 from harvest.options import Options
 from harvest.outcomes import Attempt
@@ -178,9 +177,9 @@ class HttpxEngine:
                 raise causes.BadLocation("the redirect's location cannot be requested") from error
             raise
         try:
-            _, attempt.headers = heads.parse(_lines(response))
+            _, attempt.headers = heads.parse(lines(response))
             attempt.status = response.status_code
-            attempt.peer = _peer(response)
+            attempt.peer = peer_of(response)
             attempt.body = await self._body(response, attempt)
         finally:
             await response.aclose()
@@ -224,27 +223,7 @@ class HttpxEngine:
                 return httpx.AsyncClient(**given)
             except TypeError as error:
                 raise UsageError(f"client= has settings that httpx.AsyncClient does not take: {error}") from None
-        client = httpx.AsyncClient(
-            transport=Striped(self._options),
-            cookies=_no_cookies(),
-            trust_env=False,
-            timeout=None,
-            event_hooks={"response": [_hide_location]},
-        )
-        client.headers.clear()
-        return client
-
-
-async def _hide_location(response: httpx.Response) -> None:
-    """Keep httpx from reading where a redirect leads, which is not its business and may fail."""
-    response.extensions["harvest.headers"] = response.headers.raw
-    response.headers.pop("location", None)
-
-
-def _lines(response: Any) -> list[bytes]:
-    """The head of an answer as it may have come over the wire."""
-    pairs = response.extensions.get("harvest.headers", response.headers.raw)
-    return [f"{response.http_version} {response.status_code}\n".encode(), *map(b": ".join, pairs)]
+        return plain_client(self._options)
 
 
 def _announced(response: Any) -> int:
@@ -252,14 +231,3 @@ def _announced(response: Any) -> int:
     bodiless = response.request.method == "HEAD" or response.status_code in (204, 304)
     length = "" if bodiless else response.headers.get("content-length", "")
     return int(length) if length.isdecimal() else 0
-
-
-def _no_cookies() -> CookieJar:
-    """A jar that takes nothing in, so that no cookie goes from one row to another."""
-    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
-
-
-def _peer(response: Any) -> str:
-    stream = response.extensions.get("network_stream") if 300 <= response.status_code < 400 else None
-    address = stream.get_extra_info("server_addr") if stream is not None else None
-    return str(address[0]) if address else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import certifi
@@ -26,7 +27,7 @@ class Striped(httpx.AsyncBaseTransport):
     def __init__(self, options: Options) -> None:
         self._options = options
         self._proxy_for: ProxyFor = chooser(options.proxy)
-        self._trust = _trust(options)
+        self._trust = trust(options)
         self._idle: dict[tuple[str, str | None, bool], list[httpx.AsyncHTTPTransport]] = {}
         self._kept = 0
 
@@ -83,6 +84,38 @@ class Striped(httpx.AsyncBaseTransport):
         self._idle.clear()
 
 
+def plain_client(options: Options) -> httpx.AsyncClient:
+    """A client that does nothing of its own accord: no cookies from one row to another, no redirects, no headers."""
+    client = httpx.AsyncClient(
+        transport=Striped(options),
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        trust_env=False,
+        timeout=None,
+        event_hooks={"response": [_hide_location]},
+    )
+    client.headers.clear()
+    return client
+
+
+async def _hide_location(response: httpx.Response) -> None:
+    """Keep httpx from reading where a redirect leads, which is not its business and may fail."""
+    response.extensions["harvest.headers"] = response.headers.raw
+    response.headers.pop("location", None)
+
+
+def lines(response: Any) -> list[bytes]:
+    """The head of an answer as it may have come over the wire."""
+    pairs = response.extensions.get("harvest.headers", response.headers.raw)
+    return [f"{response.http_version} {response.status_code}\n".encode(), *map(b": ".join, pairs)]
+
+
+def peer_of(response: Any) -> str:
+    """The address that sent a redirect, as far as httpx tells."""
+    stream = response.extensions.get("network_stream") if 300 <= response.status_code < 400 else None
+    address = stream.get_extra_info("server_addr") if stream is not None else None
+    return str(address[0]) if address else ""
+
+
 class _Tunnel:
     """Whether the proxy let us through: what fails before never reached the host."""
 
@@ -125,7 +158,8 @@ def _is_reusable(transport: Any) -> bool:
     return bool(connections) and (connection is None or not connection._h11_state.trailing_data[0])
 
 
-def _trust(options: Options) -> ssl.SSLContext:
+def trust(options: Options) -> ssl.SSLContext:
+    """What `verify` says, as a context."""
     verify = options.verify
     if isinstance(verify, ssl.SSLContext):
         return verify

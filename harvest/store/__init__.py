@@ -7,6 +7,8 @@
     _journal.sqlite        what came since the last seal, and the keys of all requests
     _writer.lock           held by the one process that writes
 
+A store of messages has the same files but for `_errors.parquet`; see `archive`.
+
 `Store` is what a run asks. It plans (`keys`, `settling`), puts away (`writer`: `batches` into the `journal`, by
 `sealing` into the `parts`) and takes out again (`reading`).
 """
@@ -14,6 +16,7 @@
 from harvest.store.batches import check_columns
 from harvest.store.foresight import Foresight
 from harvest.store.reading import read, reader
+from harvest.store.recorder import Recorder
 from harvest.store.store import Store
 
-__all__ = ["Foresight", "Store", "check_columns", "read", "reader"]
+__all__ = ["Foresight", "Recorder", "Store", "check_columns", "read", "reader"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,18 @@ from harvest.store.journal import PART, RUN, SEQ
 from harvest.store.settling import Known
 from harvest.templates import missing
 from harvest.urls import shown
+
+
+class Hiding(Protocol):
+    """A row of which some things must not be stored."""
+
+    @property
+    def error(self) -> ErrorKind | None:
+        """What went wrong with it."""
+
+    @property
+    def hidden(self) -> Collection[str]:
+        """Secrets."""
 
 
 class Entry(NamedTuple):
@@ -91,7 +103,7 @@ def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str
     columns[prefix + "key"] = pa.array([each.key for each in entries], pa.large_string())
     results = frames.batch(entries)
     columns |= {prefix + name: results.column(name) for name in frames.COLUMNS}
-    columns |= _selected(entries, selected)
+    columns |= picked([each.values for each in entries], selected)
     places = {
         PART: pa.array([each.part for each in entries], pa.int64()),
         SEQ: pa.array([each.seq for each in entries], pa.int64()),
@@ -100,10 +112,11 @@ def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str
     return pa.table(places | columns)
 
 
-def _selected(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, pa.Array]:
+def picked(rows: Sequence[tuple[object, ...] | None], names: Sequence[str]) -> dict[str, pa.Array]:
+    """The selected values of some rows as columns of these names."""
     found = {}
     for at, name in enumerate(names):
-        values = [None if each.values is None else each.values[at] for each in entries]
+        values = [None if each is None else each[at] for each in rows]
         known = any(value is not None for value in values)
         found[name] = pa.array(frames.typed(values)) if known else pa.nulls(len(values))
         if pa.types.is_string(found[name].type):
@@ -111,7 +124,7 @@ def _selected(entries: Sequence[Entry], names: Sequence[str]) -> dict[str, pa.Ar
     return found
 
 
-def masked(caller: pd.DataFrame, entries: Sequence[Entry], secret: Collection[str]) -> pd.DataFrame:
+def masked(caller: pd.DataFrame, entries: Sequence[Hiding], secret: Collection[str]) -> pd.DataFrame:
     """The caller's cells without secrets; the columns `secret` are nothing else."""
     for name in [name for name in caller.columns if name in secret]:
         caller = caller.assign(
@@ -132,7 +145,7 @@ def masked(caller: pd.DataFrame, entries: Sequence[Entry], secret: Collection[st
     return caller
 
 
-def _shared(entries: Sequence[Entry]) -> Collection[str] | None:
+def _shared(entries: Sequence[Hiding]) -> Collection[str] | None:
     """The secrets, if they are the same for all entries."""
     if any(entry.error is ErrorKind.INVALID_REQUEST for entry in entries):
         return None
@@ -140,7 +153,7 @@ def _shared(entries: Sequence[Entry]) -> Collection[str] | None:
     return next(iter(several.values())) if len(several) == 1 else None
 
 
-def _masked(cell: Any, entry: Entry) -> Any:
+def _masked(cell: Any, entry: Hiding) -> Any:
     if entry.error is ErrorKind.INVALID_REQUEST and isinstance(cell, str):
         cell = shown(cell) if "://" in cell else cell
     return secrets.cell(cell, entry.hidden)

@@ -215,7 +215,7 @@ def _mend(folder: Path, journal: Journal) -> None:
         if there and _readable(path) is not None:
             continue
         if there:
-            _put_aside(path)
+            put_aside(path)
         if there or str(number) in noted:
             lost = journal.forget(number)
             log.warning("%s is %s; its %d rows will be fetched again", path, "damaged" if there else "gone", lost)
@@ -245,7 +245,7 @@ def _readable(path: Path) -> pa.Schema | None:
         return None
 
 
-def _put_aside(path: Path) -> None:
+def put_aside(path: Path) -> None:
     """Under a name that no reader looks at."""
     if path.exists():
         os.replace(path, _aside(path))

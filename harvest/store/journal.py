@@ -110,14 +110,19 @@ class Journal:
 
     def add(self, batch: pa.Table, **notes: Any) -> int:
         """Commit a batch, with what is to be noted beside it; its number."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema, options=_PACKED) as stream:
-            stream.write_table(batch)
-        data = memoryview(sink.getvalue())
+        data = self.packed(batch)
         with transaction(self._db):
             self.note(**notes)
             row = (len(batch), batch.nbytes, data)
             return int(self._db.execute("INSERT INTO batches (rows, bytes, data) VALUES (?, ?, ?)", row).lastrowid or 0)
+
+    @staticmethod
+    def packed(batch: pa.Table) -> memoryview:
+        """A batch as it is kept."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema, options=_PACKED) as stream:
+            stream.write_table(batch)
+        return memoryview(sink.getvalue())
 
     def size(self) -> tuple[int, int, int]:
         """Of the batches: their rows, their bytes, the number of the last."""

@@ -137,6 +137,12 @@ def schema_of(path: Path) -> pa.Schema:
         return pq.read_schema(path)
 
 
+def rows_of(path: Path) -> int:
+    """How many rows a file has."""
+    with named(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
 def without(table: pa.Table, key: str, keys: pa.Array) -> pa.Table:
     """The rows whose keys are not among these."""
     if not len(keys) or not len(table):

@@ -18,6 +18,8 @@ from harvest.outcomes import Outcome
 from harvest.store import batches, parts
 from harvest.store.faults import translated
 from harvest.store.journal import NAME, SEQ, Journal
+from harvest.store.log import holds_messages
+from harvest.store.messages import Messages
 from harvest.store.settling import ERRORS, Known
 
 _FAR = 2**62
@@ -226,6 +228,9 @@ def read(path: str | PathLike[str], columns: Sequence[str] | None = None) -> pd.
     if isinstance(columns, str):
         raise UsageError(f"columns={columns!r} is one name; write columns=[{columns!r}]")
     columns = columns and list(dict.fromkeys(columns))
+    with translated(path):
+        if holds_messages(folder := Path(path).expanduser().absolute()):
+            return Messages(folder).frame(columns)
     with reader(path) as store:
         own = [store.prefix + name for name in frames.COLUMNS]
         names = [name for name in store.schema.names if name != store.key] if columns is None else list(columns)

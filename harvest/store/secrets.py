@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -16,6 +17,7 @@ import orjson
 from harvest.calls import Call, Headers
 from harvest.heads import SECRET_HEADERS
 from harvest.masks import MASK, is_secret, is_secret_value, is_weak, mask, secrets_in
+from harvest.messages import Message
 from harvest.options import Options
 from harvest.outcomes import Outcome
 from harvest.store.keys import fixed
@@ -200,6 +202,18 @@ def hide_bytes(content: bytes, secrets: Collection[str]) -> bytes:
         if len(secret) >= SHORTEST:
             content = content.replace(secret.encode("utf-8", "surrogatepass"), MASK.encode())
     return content
+
+
+def message(heard: Message, secrets: Collection[str]) -> Message:
+    """The message without the secrets of its stream's request."""
+    if not secrets:
+        return heard
+    clean = replace(heard)
+    clean.text = hide(heard.text, secrets) if heard.text else heard.text
+    clean.content = hide_bytes(heard.content, secrets) if heard.content else heard.content
+    clean.error_detail = hide(heard.error_detail, secrets) if heard.error_detail else heard.error_detail
+    clean.values = heard.values and tuple(cell(each, secrets) for each in heard.values)
+    return clean
 
 
 def answer(outcome: Outcome, secrets: Collection[str]) -> None:

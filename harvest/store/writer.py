@@ -17,6 +17,7 @@ from harvest.errors import UsageError
 from harvest.store import batches, folder, parts
 from harvest.store.batches import Entry
 from harvest.store.journal import VERSION, Journal
+from harvest.store.log import holds_messages
 from harvest.store.sealing import Sealing
 from harvest.store.settling import Known
 
@@ -69,6 +70,8 @@ class Writer:
         with ExitStack() as held:
             self.folder, lock = folder.claim(path)
             held.callback(lock.release)
+            if holds_messages(self.folder):
+                raise UsageError(f"the store {path!r} holds messages, nothing that was fetched; name another folder")
             self._journal = held.enter_context(closing(folder.open_journal(self.folder)))
             held.callback(self._wait)
             self._recall_state()

@@ -1,4 +1,4 @@
-"""The verbs as plain functions: each is a `Harvester` that lives for one call."""
+"""The verbs that fetch."""
 
 from __future__ import annotations
 

@@ -1,0 +1,265 @@
+"""All streams of a listening, on an event loop of their own in the worker thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from functools import cached_property
+from math import inf
+from time import monotonic, time
+from typing import Any, Protocol
+
+from harvest.calls import Call
+from harvest.errors import ErrorKind
+from harvest.inputs import Input
+from harvest.listening import Listening
+from harvest.messages import SPOKEN, Message
+from harvest.outcomes import Outcome
+from harvest.proxies import chooser
+from harvest.selection import Selection
+from harvest.streams.connections import Connection
+from harvest.streams.judge import Judge
+from harvest.streams.options import Listen
+from harvest.streams.stream import Stream
+from harvest.urls import is_socket
+
+_OPENING = 32
+"""Handshakes under way at once."""
+_GLANCE = 0.05
+"""Seconds between two looks at the clock and at who wants it to end."""
+_PAUSE = 0.005
+"""Seconds between two looks whether a slow consumer has room."""
+
+
+class Sink(Protocol):
+    """Where the messages go; used in the worker thread."""
+
+    bytes: int
+    """Of the messages so far."""
+
+    def put(self, message: Message) -> bool:
+        """Take a message; whether there is room for more."""
+
+    def room(self) -> bool:
+        """Whether there is room now."""
+
+    def begin(self, call: Call) -> tuple[int, str]:
+        """Number of a stream's next message, and its last event ID, as far as they are known."""
+
+    def end(self, call: Call) -> None:
+        """A stream is over."""
+
+    def tick(self) -> None:
+        """Time has passed."""
+
+
+class Listener:
+    """Listens to all rows; see `Hearing`.
+
+    Parameters
+    ----------
+    source : Input
+    listen : Listen
+    selection : Selection
+    sink : Sink
+    """
+
+    def __init__(self, source: Input, listen: Listen, selection: Selection, sink: Sink) -> None:
+        self.source, self.listen, self.selection = source, listen, selection
+        self.counts = Listening(total=_total(source, listen))
+        self.pulled = 0
+        self._sink = sink
+        self.take: Callable[[Message], bool] = sink.put if listen.max_total is None else self._take
+        self._streams: set[Stream] = set()
+        self._before = 0
+        self._judge = Judge(selection, listen.until, listen.send if callable(listen.send) else None)
+        self._left = listen.max_total or -1
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
+        self._began = monotonic()
+        self._told = 0.0
+        self._tell = listen.fetch.progress if callable(listen.fetch.progress) else None
+
+    @property
+    def progress(self) -> Listening:
+        """The counts so far."""
+        self.counts.messages = self._before + sum(each.messages for each in list(self._streams))
+        self.counts.bytes = self._sink.bytes
+        self.counts.seconds = monotonic() - self._began
+        return self.counts
+
+    summary = progress
+
+    def run(self, stopping: threading.Event) -> None:
+        """Listen until it is enough, or `stopping` is set."""
+        with asyncio.Runner() as runner:
+            runner.run(self._run(stopping))
+
+    async def _run(self, stopping: threading.Event) -> None:
+        self._opening = asyncio.Semaphore(_OPENING)
+        self._places = asyncio.Semaphore(self.listen.fetch.concurrency)
+        self._proxy = chooser(self.listen.fetch.proxy)
+        self._stirred = asyncio.Event()
+        self._begin(self._admit())
+        try:
+            while self._tasks and not self._is_enough() and not stopping.is_set():
+                await self._pause()
+                self._tick()
+        finally:
+            await self._close()
+        if self._broken is not None:
+            raise self._broken
+
+    def _is_enough(self) -> bool:
+        return self._seconds_left() <= 0 or self._left == 0 or self._broken is not None
+
+    def _seconds_left(self) -> float:
+        return inf if self.listen.seconds is None else self._began + self.listen.seconds - monotonic()
+
+    async def _pause(self) -> None:
+        """Let the streams do their work, until one has ended."""
+        self._stirred.clear()
+        try:
+            async with asyncio.timeout(min(_GLANCE, self._seconds_left())):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+
+    async def _close(self) -> None:
+        tasks = list(self._tasks)
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if "_client" in self.__dict__:
+            await self._client.aclose()
+        await asyncio.sleep(0)  # asyncio closes the socket of a connection that was cut a turn later
+        self._tick(last=True)
+
+    def _tick(self, *, last: bool = False) -> None:
+        self._sink.tick()
+        if self._tell is not None and (last or monotonic() >= self._told + 0.1):
+            self._told = monotonic()
+            self._tell(self.progress)
+
+    # -- rows
+
+    async def _admit(self) -> None:
+        """Begin a stream for each row, when there is a place for it."""
+        calls = self.source.calls()
+        while True:
+            await self._places.acquire()
+            found = await self._next(calls)
+            if found is None:
+                return
+            self.pulled += 1
+            self.counts.streams += 1
+            if isinstance(found, Outcome):
+                await self._refuse(found)
+                self._places.release()
+                continue
+            self._begin(self._listen(found))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    async def _next(self, calls: Iterator[Call | Outcome]) -> Call | Outcome | None:
+        """The next row; an iterator may take its time, so it is asked in a thread."""
+        if self.source.total is not None:
+            return next(calls, None)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Call | Outcome | None] = loop.create_future()
+        threading.Thread(target=_ask, args=(calls, loop, future), name="harvest-rows", daemon=True).start()
+        return await future
+
+    async def _refuse(self, outcome: Outcome) -> None:
+        """A row of which no request can be made."""
+        self.counts.failed += 1
+        self.counts.ended += 1
+        self.counts.errors[ErrorKind.INVALID_REQUEST.value] += 1
+        message = Message("error", error=outcome.error, error_detail=outcome.error_detail, ok=False)
+        message.row, message.seq, message.url = outcome.row, 0, outcome.url
+        message.received_at = time()
+        if not self.take(message):
+            await self.room()
+
+    async def _listen(self, call: Call) -> None:
+        call.guarded = self.listen.fetch.block_private is True
+        stream = Stream(call, self.listen, self._judge, self, self._sink.begin(call))
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        finally:
+            self._streams.discard(stream)
+            self._before += stream.messages
+            self._sink.end(call)
+            self.counts.ended += 1
+            self._places.release()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._broken = task.exception()
+        self._stirred.set()
+
+    # -- what a stream asks for
+
+    async def connect(self, call: Call, last_id: str) -> Connection:
+        """Open a connection; raises `Ended`."""
+        async with self._opening, asyncio.timeout(self.listen.fetch.timeout.total):
+            if is_socket(call.url):
+                from harvest.streams.sockets import open_socket  # loads websockets
+
+                return await open_socket(call, self.listen, self._proxy, lambda: self._trust)
+            from harvest.streams.responses import open_response  # loads httpx
+
+            return await open_response(call, self.listen, self._client, last_id)
+
+    def _take(self, message: Message) -> bool:
+        """Hand on a message, unless there were enough."""
+        if self._left == 0:
+            return False
+        self._left -= message.kind in SPOKEN
+        return self._sink.put(message) and self._left != 0
+
+    async def room(self) -> None:
+        """Wait until there is room; for ever once all is over."""
+        self._stirred.set()
+        while self._left == 0 or not self._sink.room():
+            await asyncio.sleep(_PAUSE)
+
+    @cached_property
+    def _client(self) -> Any:
+        from harvest.engines.striped import plain_client  # loads httpx
+
+        return plain_client(self.listen.fetch)
+
+    @cached_property
+    def _trust(self) -> Any:
+        from harvest.engines.striped import trust
+
+        return trust(self.listen.fetch)
+
+
+def _total(source: Input, listen: Listen) -> int | None:
+    """Messages after which it will end."""
+    each = listen.max_messages * source.total if listen.max_messages and source.total is not None else None
+    known = [most for most in (each, listen.max_total) if most is not None]
+    return min(known, default=None)
+
+
+def _ask(
+    calls: Iterator[Call | Outcome],
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[Call | Outcome | None],
+) -> None:
+    try:
+        tell, answer = future.set_result, next(calls, None)
+    except BaseException as error:  # handed to the loop, which raises it
+        tell, answer = future.set_exception, error  # type: ignore[assignment]
+    try:
+        loop.call_soon_threadsafe(lambda: future.cancelled() or tell(answer))
+    except RuntimeError:  # the loop has ended, so nobody waits any more
+        return

@@ -1,0 +1,89 @@
+"""Connect once more? After how long? Pure: the random number is an argument."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from harvest import retries
+from harvest.calls import Call
+from harvest.outcomes import Attempt
+from harvest.policies import Retry
+
+HEALTHY_SECONDS, HEALTHY_MESSAGES = 5.0, 10
+"""A connection that lasted so long, or brought so much, shows that all is well: attempts count anew after it. Of one
+that the server ended in due form a single message does."""
+
+
+class End(NamedTuple):
+    """How a connection ended, or why it did not come about.
+
+    Attributes
+    ----------
+    attempt : Attempt
+        As an engine would tell it: a status or an error, and whether it is worth another try.
+    clean : bool
+        The server ended it in due form.
+    code, reason : optional
+        Of the close frame that the server sent.
+    over : bool
+        Nothing more is to come: connecting again would only bring the same once more.
+    """
+
+    attempt: Attempt
+    clean: bool = False
+    code: int | None = None
+    reason: str = ""
+    over: bool = False
+
+
+class Tries:
+    """Counts the attempts of one stream.
+
+    Parameters
+    ----------
+    retry : Retry
+    reconnect : bool or None
+        Whether to connect again after an end in due form; None as the protocol has it.
+    """
+
+    def __init__(self, retry: Retry, reconnect: bool | None) -> None:
+        self._retry, self._reconnect = retry, reconnect
+        self._made = 0
+
+    def after(
+        self, call: Call, end: End, lived: float, messages: int, draw: float, asked: float | None
+    ) -> float | None:
+        """Seconds until the next attempt, or None if there is to be none.
+
+        Parameters
+        ----------
+        call : Call
+        end : End
+        lived : float
+            Seconds for which the connection was open.
+        messages : int
+            That it brought.
+        draw : float
+            Evenly drawn from [0, 1).
+        asked : float or None
+            Seconds that the server asked for.
+        """
+        healthy = lived >= HEALTHY_SECONDS or messages >= (1 if end.clean else HEALTHY_MESSAGES)
+        self._made = 1 if healthy else self._made + 1
+        if self._reconnect is False or not self._again(call, end):
+            return None
+        if asked is not None:
+            return None if asked > self._retry.max_retry_after else max(asked, 0.0)
+        return retries.backoff(self._retry, self._made, draw)
+
+    def _again(self, call: Call, end: End) -> bool:
+        if self._made >= self._retry.attempts:
+            return False
+        if end.clean:
+            return bool(self._reconnect) or not end.over
+        return retries.may_retry(self._retry, call, end.attempt, 0)
+
+    @property
+    def made(self) -> int:
+        """Attempts since all was well."""
+        return self._made

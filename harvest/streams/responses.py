@@ -1,0 +1,164 @@
+"""Streams over HTTP: server-sent events, and JSON line by line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+
+from harvest import heads
+from harvest.calls import Call
+from harvest.engines.striped import lines, peer_of
+from harvest.errors import ErrorKind
+from harvest.messages import Message
+from harvest.outcomes import Attempt
+from harvest.policies import IDEMPOTENT_METHODS
+from harvest.redirects import STATUSES
+from harvest.streams.connections import Ended, broken, failed, hop, refused
+from harvest.streams.events import Events
+from harvest.streams.lines import Lines, TooLong
+from harvest.streams.options import Listen
+from harvest.streams.reconnects import End
+
+EVENTS = "text/event-stream"
+_LINES = frozenset(
+    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+    | {"application/json-lines", "application/stream+json", "application/json-seq", "application/json", "text/plain"}
+)
+_SEPARATOR = b"\x1e"
+"""Begins each text of an ``application/json-seq`` (RFC 7464)."""
+
+
+class _JsonLines:
+    """Messages of one line each."""
+
+    last_id, retry = "", None
+
+    def __init__(self, limit: int) -> None:
+        self._lines = Lines(limit)
+
+    def feed(self, chunk: bytes) -> Iterator[Message]:
+        """The messages that are whole now; raises `TooLong`."""
+        for line in self._lines.feed(chunk):
+            yield from _of_line(line)
+
+    def rest(self) -> Iterator[Message]:
+        """The last line of a stream that ended in due form needs no line feed."""
+        yield from _of_line(self._lines.rest())
+
+
+def _of_line(line: bytes) -> Iterator[Message]:
+    if text := line.removeprefix(_SEPARATOR).strip():
+        yield Message("text", text.decode("utf-8", "replace"))
+
+
+class Response:
+    """An answer that goes on; see `Connection`."""
+
+    def __init__(self, response: httpx.Response, call: Call, limit: int, last_id: str) -> None:
+        self._response, self._call = response, call
+        self.agreed: str | None = _kind(response)
+        self._reader = Events(limit, last_id) if self.agreed == EVENTS else _JsonLines(limit)
+        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self.heard = 0.0
+
+    @property
+    def last_id(self) -> str:
+        """The last event ID."""
+        return self._reader.last_id
+
+    @property
+    def retry(self) -> float | None:
+        """Seconds after which the server wants a lost connection to be opened again."""
+        return self._reader.retry
+
+    async def receive(self) -> bytes | None:
+        """The next piece of the body; None at its end."""
+        return await anext(self._chunks, None)
+
+    def messages(self, piece: bytes | None) -> Iterator[Message]:
+        """What is whole with that piece, or with the end; raises `Ended`."""
+        if piece is None:
+            if isinstance(self._reader, _JsonLines):
+                yield from self._reader.rest()
+            raise self._ended()
+        try:
+            yield from self._reader.feed(piece)
+        except TooLong as error:
+            raise failed(ErrorKind.TOO_LARGE, str(error)) from None
+
+    def _ended(self) -> Ended:
+        resumable = self.agreed == EVENTS and self._call.method in IDEMPOTENT_METHODS
+        return Ended(End(Attempt(detail="the server ended the stream"), clean=True, over=not resumable))
+
+    def end(self, error: Exception) -> End:
+        """How it ended."""
+        return broken(error, opening=False)
+
+    async def send(self, message: str | bytes) -> None:
+        """Nothing can be sent; raises `Ended`."""
+        raise failed(ErrorKind.INVALID_REQUEST, "only a websocket can be told something; leave send= out of this row")
+
+    async def close(self) -> None:
+        """Let go of it."""
+        await self._response.aclose()
+
+
+async def open_response(call: Call, listen: Listen, client: httpx.AsyncClient, last_id: str) -> Response:
+    """Ask, over redirects if need be, until an answer begins; raises `Ended`."""
+    for hops in range(2**30):
+        response = await client.send(_request(call, listen, client, last_id), stream=True, **_auth(call, listen))
+        try:
+            _, headers = heads.parse(lines(response))
+            attempt = Attempt(status=response.status_code, headers=headers, peer=peer_of(response))
+            if attempt.status not in STATUSES or not listen.fetch.follow_redirects:
+                _check(response, headers)
+                return Response(response, call, listen.max_message_bytes, last_id)
+            call = hop(call, attempt, listen, hops)
+        except BaseException:
+            await response.aclose()
+            raise
+        await response.aclose()
+    raise AssertionError  # hop() ends a chain of redirects long before
+
+
+def _request(call: Call, listen: Listen, client: httpx.AsyncClient, last_id: str) -> httpx.Request:
+    pairs = [pair for pair in call.pairs if not last_id or pair[0] != "last-event-id"]
+    if last_id:
+        pairs.append(("last-event-id", last_id))
+    return client.build_request(
+        call.method,
+        call.url,
+        headers=[(name.encode(), value.encode()) for name, value in pairs],
+        content=call.content,
+        extensions={
+            "harvest.guarded": call.guarded,
+            "harvest.fresh": True,
+            "timeout": {"connect": listen.fetch.timeout.connect, "read": None, "write": None, "pool": None},
+        },
+    )
+
+
+def _auth(call: Call, listen: Listen) -> dict[str, Any]:
+    auth = listen.fetch.auth
+    if call.foreign:
+        return {"auth": None}
+    return {} if auth is None or isinstance(auth, tuple | str) else {"auth": auth}
+
+
+def _kind(response: httpx.Response) -> str:
+    named: str = response.headers.get("content-type", "")
+    return named.partition(";")[0].strip().lower()
+
+
+def _check(response: httpx.Response, headers: dict[str, str]) -> None:
+    """Refuse what is no stream; raises `Ended`."""
+    if response.status_code == 204:  # how server-sent events say that there will be no more
+        raise Ended(End(Attempt(status=204, detail="the server has nothing to say (204)"), clean=True, over=True))
+    if not 200 <= response.status_code < 300:
+        raise refused(response.status_code, headers, "beginning a stream")
+    if (kind := _kind(response)) != EVENTS and kind not in _LINES:
+        said = f"is {kind}" if kind else "does not tell its type"
+        detail = f"the answer {said}, so no stream of messages; harvest.fetch_frame takes any answer"
+        raise failed(ErrorKind.PROTOCOL, detail, permanent=True)

@@ -1,0 +1,164 @@
+"""One row's messages, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from random import random
+from time import monotonic, time
+from typing import Protocol
+
+from harvest import retries
+from harvest.calls import Call
+from harvest.errors import ErrorKind, HarvestError
+from harvest.listening import Listening
+from harvest.messages import Message
+from harvest.outcomes import Attempt
+from harvest.streams.connections import Connection, Ended, broken
+from harvest.streams.judge import Judge
+from harvest.streams.options import Listen
+from harvest.streams.reconnects import End, Tries
+from harvest.streams.silence import Silence
+from harvest.urls import shown
+
+
+class Hearing(Protocol):
+    """Who takes the messages of all streams."""
+
+    counts: Listening
+
+    async def connect(self, call: Call, last_id: str) -> Connection:
+        """Open a connection; raises `Ended`."""
+
+    @property
+    def take(self) -> Callable[[Message], bool]:
+        """Takes a message; tells whether there is room for more."""
+
+    async def room(self) -> None:
+        """Wait until there is."""
+
+
+class Stream:
+    """One row's messages.
+
+    Parameters
+    ----------
+    call : Call
+        Ready for the wire.
+    judge : Judge
+    hearing : Hearing
+    start : (int, str)
+        Number of the first message, and the last event ID, of an earlier listening.
+    """
+
+    def __init__(self, call: Call, listen: Listen, judge: Judge, hearing: Hearing, start: tuple[int, str]) -> None:
+        self._call, self._listen = call, listen
+        self._judge, self._hearing = judge, hearing
+        self._counts = hearing.counts
+        self._tries = Tries(listen.fetch.retry, listen.reconnect)
+        self._url = shown(call.url)
+        self._seq, self._last_id = start
+        self.messages = self._connections = 0
+        self._asked: float | None = None
+
+    async def run(self) -> None:
+        """Listen until the stream is over."""
+        while True:
+            before, began = self.messages, monotonic()
+            end = await self._connection()
+            if end is None:
+                return
+            lived, came = monotonic() - began, self.messages - before
+            asked = _asked(end.attempt)
+            asked = self._asked if asked is None else asked
+            pause = self._tries.after(self._call, end, lived, came, random(), asked)
+            await self._tell(end, pause)
+            if pause is None:
+                self._counts.failed += not end.clean
+                return
+            await asyncio.sleep(pause)
+
+    async def _connection(self) -> End | None:
+        """One connection; how it ended, or None where we did not want any more."""
+        try:
+            connection = await self._hearing.connect(self._call, self._last_id)
+        except Ended as ended:
+            return ended.end
+        except Exception as error:  # of the system, TLS or httpx
+            return broken(error, opening=True)
+        self._counts.open += 1
+        self._counts.reconnects += self._connections > 0
+        self._connections += 1
+        try:
+            async with Silence(connection, self._listen.fetch.timeout.idle):
+                await self._listened(connection)
+                return None
+        except HarvestError:  # of the store
+            raise
+        except Ended as ended:
+            return ended.end
+        except TimeoutError:
+            detail = f"nothing came for {self._listen.fetch.timeout.idle:g} s, which is Timeout(idle=)"
+            return End(Attempt(error=ErrorKind.TIMEOUT, detail=detail))
+        except Exception as error:  # of the system, TLS, httpx or websockets
+            return connection.end(error)
+        finally:
+            self._counts.open -= 1
+            self._last_id, self._asked = connection.last_id, connection.retry
+            await connection.close()
+
+    async def _listened(self, connection: Connection) -> None:
+        """Take what comes until it is enough; raises `Ended`."""
+        opened = Message("open", connection.agreed)
+        await self._hear(opened)
+        for each in (*self._call.told, *self._judge.replies(opened)):
+            await connection.send(each)
+        take, judge, most = self._hearing.take, self._judge, self._listen.max_messages
+        receive, messages, row, url = connection.receive, connection.messages, self._call.row, self._url
+        judges, talks, epoch = bool(judge), judge.talks, time() - monotonic()
+        while True:
+            piece = await receive()
+            connection.heard = now = monotonic()
+            for message in messages(piece):
+                message.row, message.seq, message.url, message.received_at = row, self._seq, url, epoch + now
+                self._seq += 1
+                self.messages += 1
+                enough = judges and judge.judged(message)
+                replies = judge.replies(message) if talks else ()
+                if not take(message):
+                    connection.heard = inf  # it is us who are slow
+                    await self._hearing.room()
+                    connection.heard = monotonic()
+                if enough or self.messages == most:
+                    return
+                for reply in replies:
+                    await connection.send(reply)
+
+    async def _hear(self, message: Message) -> None:
+        message.row, message.seq, message.url = self._call.row, self._seq, self._url
+        message.received_at = time()
+        self._seq += 1
+        if not self._hearing.take(message):
+            await self._hearing.room()
+
+    async def _tell(self, end: End, pause: float | None) -> None:
+        """The row that says how a connection ended, and what comes of it."""
+        attempt = end.attempt
+        kind = attempt.error or (ErrorKind.HTTP if attempt.status >= 400 else None)
+        if kind is not None:
+            self._counts.errors[f"http {attempt.status}" if kind is ErrorKind.HTTP else str(kind)] += 1
+        again = "" if pause is None else f"; again in {pause:.1f} s"
+        if pause is None and not end.clean and self._tries.made > 1:
+            again = f"; given up after {self._tries.made} attempts"
+        closed = end.clean or end.code is not None
+        code = None if end.code is None else str(end.code)
+        message = Message("close" if closed else "error", end.reason or None, event=code, error=kind, ok=False)
+        message.error_detail = attempt.detail + again
+        await self._hear(message)
+
+
+def _asked(attempt: Attempt) -> float | None:
+    """Seconds that an answer asks for before the next attempt."""
+    value = attempt.headers.get("retry-after", "")
+    return retries.retry_after(value, time()) if value else None

@@ -28,7 +28,7 @@ class Channel:
     def put(self, items: Iterable[tuple[int, Any]]) -> None:
         """Hand over items, each with the rows it stands for."""
         self._items.extend(items)
-        if self._items:
+        if self._items and not self._stirred.is_set():
             self._stirred.set()
 
     def stir(self) -> None:

@@ -10,6 +10,9 @@ from harvest import runner
 from harvest.channel import Channel
 from harvest.errors import Interrupted
 
+TOGETHER = 64
+"""Small items that are taken at a time: each look at the signals and at the bar costs more than they do."""
+
 
 class Delivery:
     """Hands over what the worker brings, as it comes.
@@ -23,6 +26,8 @@ class Delivery:
         Makes of an item what the consumer is to have.
     rest : callable, optional
         Makes a frame of the items that were not handed over when an interrupt comes.
+    together : int, default 1
+        Items that are taken at a time, as far as they are there; what is taken is not among the rest.
     """
 
     def __init__(
@@ -31,9 +36,10 @@ class Delivery:
         worker: runner.Worker[None],
         made: Callable[[Any], Any] = lambda item: item,
         rest: Callable[[list[Any]], Any] = lambda left: None,
+        together: int = 1,
     ) -> None:
         self._channel, self._worker = channel, worker
-        self._made, self._rest = made, rest
+        self._made, self._rest, self._together = made, rest, together
         self._stopped = self._interrupted = False
 
     def items(self, shown: AbstractContextManager[Callable[[], None]]) -> Iterator[Any]:
@@ -44,7 +50,9 @@ class Delivery:
             with shown as tick:
                 try:
                     while step := self._step(tick):
-                        yield step.pop()
+                        step.reverse()
+                        while step:
+                            yield step.pop()
                 except KeyboardInterrupt as pressed:
                     if not isinstance(pressed, Interrupted):  # between two steps
                         self._leave(tick, [])
@@ -55,13 +63,13 @@ class Delivery:
             self._worker.wait(0 if self._interrupted else runner.GRACE)
 
     def _step(self, tick: Callable[[], None]) -> list[Any]:
-        """The next item, or nothing when all is done; raises `Interrupted`."""
+        """The next items, or nothing when all is done; raises `Interrupted`."""
         items, made = [], []
         with runner.Interrupts() as interrupts:
             tick()
             runner.attend(self._ready, self._stop, tick, interrupts)
-            if len(self._channel) and not interrupts.count:
-                items = [self._channel.take()]
+            if not interrupts.count:
+                items = [self._channel.take() for _ in range(min(len(self._channel), self._together))]
                 made = [self._made(item) for item in items]
         if interrupts.count:
             self._leave(tick, items)

@@ -12,7 +12,7 @@ import pandas as pd
 from harvest import awaiting, runner
 from harvest.bars import bar
 from harvest.channel import Channel
-from harvest.delivery import Delivery
+from harvest.delivery import TOGETHER, Delivery
 from harvest.errors import HarvestError, Interrupted
 from harvest.harvests import Harvest
 from harvest.interchange import As, handed
@@ -95,7 +95,8 @@ def carry_out(harvest: Harvest) -> Summary:
 
 def outcomes(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:
     """Hand over what ends, as it ends."""
-    return Delivery(channel, worker).items(bar(harvest, harvest.options.progress, harvest.source.total))
+    shown = bar(harvest, harvest.options.progress, harvest.source.total)
+    return Delivery(channel, worker, together=TOGETHER).items(shown)
 
 
 def batches(shown: Shown, channel: Channel, worker: runner.Worker[None], sink: BatchSink) -> Iterator[Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 from harvest import runner
 from harvest.bars import bar
 from harvest.channel import Channel
-from harvest.delivery import Delivery
+from harvest.delivery import TOGETHER, Delivery
 from harvest.interchange import As, handed
 from harvest.listening import Listening
 from harvest.memory import keep
@@ -84,7 +84,7 @@ class Listens:
         channel = Channel(_BUFFER)
         listener = Listener(source, listen, selection, Handed(channel))
         shown = bar(listener, listen.fetch.progress, listener.counts.total, "message")
-        return Delivery(channel, runner.Worker(listener.run)).items(shown)
+        return Delivery(channel, runner.Worker(listener.run), together=TOGETHER).items(shown)
 
     @spelled_out
     def listen_to(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from . import archives, limited_contenders, ours, peers
+from . import archives, limited_contenders, ours, peers, streams
 from .bookkeeping import measure_fake_engine, measure_scheduler
 from .imports import measure_import
 from .loops import batched
@@ -84,6 +84,17 @@ _CONTENDERS = (
     _harvest("harvest (second run)", archives.measure_again),
     _harvest("fetch_iter", ours.measure_stream),
     _harvest("fetch_to", archives.measure_archive),
+    _harvest("listen_frame", partial(streams.measure, streams.listen_frame)),
+    _harvest("listen_frame (select)", partial(streams.measure, partial(streams.listen_frame, select={"i": "i"}))),
+    _harvest("listen_iter", partial(streams.measure, streams.listen_iter)),
+    _harvest("listen_to", partial(streams.measure, streams.listen_to)),
+    Contender(
+        name="websockets",
+        module="websockets",
+        package="websockets",
+        measure=partial(streams.measure, streams.bare),
+        note="a bare loop that collects into lists",
+    ),
     _harvest("scheduler", measure_scheduler),
     _harvest("fake engine alone", measure_fake_engine),
     _harvest("import harvest", partial(measure_import, module="harvest")),

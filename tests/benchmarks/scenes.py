@@ -205,6 +205,16 @@ _SCENES = (
         targets=(grown(300), level(20), as_fast_as("100,000 rows", 0.9)),
     ),
     Scene(
+        name="streams",
+        promise="1,000 small texts over each of many websockets; a row is a message, concurrency the sockets",
+        contenders=("listen_frame", "listen_frame (select)", "listen_iter", "listen_to", "websockets"),
+        server=False,
+        rows=200_000,
+        concurrencies=(200,),
+        figures=(ROWS, RATE, CPU, AHEAD),
+        targets=(faster(("websockets",), 0.7),),
+    ),
+    Scene(
         name="engines",
         promise="small JSON bodies, no latency, through httpx on both sides",
         contenders=("harvest (httpx engine)", "httpx"),

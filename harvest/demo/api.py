@@ -12,7 +12,7 @@ from typing import Any
 
 from . import weather, websocket
 from .desk import Desk
-from .feeds import Feed
+from .feeds import Feed, wanted
 from .messages import Refusal, Reply, Request, head, read_request
 
 
@@ -99,10 +99,9 @@ class Api:
         """Answer one request; say whether the connection can take another."""
         match request.parts:
             case ["events", key] if request.method == "GET" and key in self._desk.stations:
-                await self._events(Feed.of(request, key), writer)
-                return True
-            case ["live", key] if key in self._desk.stations and websocket.wanted(request):
-                await self._live(Feed.of(request, key), websocket.accepted(request), reader, writer)
+                return await self._events(Feed.of(request, [key]), writer)
+            case ["live", *keys] if self._desk.stations.keys() >= {*keys} and websocket.wanted(request):
+                await self._live(request, keys, reader, writer)
                 return False
         reply = self._desk.answer(request, self._loop.time())
         await asyncio.sleep(reply.delay)
@@ -114,29 +113,48 @@ class Api:
         writer.write(reply.pack(request))
         await writer.drain()
 
-    async def _events(self, feed: Feed, writer: asyncio.StreamWriter) -> None:
+    async def _events(self, feed: Feed, writer: asyncio.StreamWriter) -> bool:
+        """Send events; say whether the stream came to its end."""
         self.requests[200] += 1
         kind = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "Transfer-Encoding": "chunked"}
         writer.write(head(200, kind))
-        for number, message in feed.messages:
+        for count, (number, message) in enumerate(feed.messages):
+            if count == feed.cut:
+                return False
             event = f"id: {number}\nevent: reading\ndata: {message}\n\n".encode()
             writer.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
             await writer.drain()
             await asyncio.sleep(feed.every)
         writer.write(b"0\r\n\r\n")
+        return True
 
     async def _live(
-        self, feed: Feed, accepted: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, request: Request, keys: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.requests[101] += 1
-        writer.write(head(101, accepted))
+        writer.write(head(101, websocket.accepted(request)))
         peer = websocket.WebSocket(reader, writer)
         listening = self._spawn(peer.listen(), writer)
-        for _, message in feed.messages:
+        try:
+            if not keys:
+                await asyncio.wait({listening, peer.first}, return_when=asyncio.FIRST_COMPLETED)
+                keys = wanted(peer.first.result(), [*self._desk.stations]) if peer.first.done() else []
+            if not keys or not await self._send_live(Feed.of(request, keys), peer, listening):
+                return
+            await peer.close(1000)
+        except Refusal as refusal:
+            await peer.close(1008, str(refusal))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(listening, 1)
+
+    @staticmethod
+    async def _send_live(feed: Feed, peer: websocket.WebSocket, listening: asyncio.Task[None]) -> bool:
+        """Send messages; say whether the stream came to its end."""
+        for count, (_, message) in enumerate(feed.messages):
+            if count == feed.cut:
+                return False
             await peer.send(message)
             await asyncio.wait({listening}, timeout=feed.every)
             if listening.done():
                 break
-        await peer.close(1000)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(listening, 1)
+        return True

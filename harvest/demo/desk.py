@@ -21,8 +21,9 @@ ENDPOINTS = {
     "/stations?offset=0&per_page=50": "all stations by offset",
     "/search?q=": "stations by name or country",
     "/echo": "what was sent, with any method",
-    "/live/{id}?n=&every=0.2": "websocket: a reading every 0.2 s",
-    "/events/{id}?n=&every=0.2": "the same as an event stream; Last-Event-ID resumes it",
+    "/live/{id}?n=&every=0.2": "websocket: a reading every 0.2 s; cut=10 loses the connection after each 10",
+    "/live?n=&every=0.2": 'the same of the stations that are named in the first message: {"subscribe": ["st-0001"]}',
+    "/events/{id}?n=&every=0.2": "the same as an event stream; Last-Event-ID resumes it, also after cut=10",
 }
 
 
@@ -74,7 +75,7 @@ class Desk:
                 return self._search(request)
             case ["events", key] if self._station(key):
                 return Reply(200, b"", {"Content-Type": "text/event-stream"})
-            case ["live", key] if self._station(key):
+            case ["live", *keys] if all(map(self._station, keys)):
                 needs = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
                 raise Refusal(426, "open this as a websocket", needs)
         raise Refusal(404, f"there is no {urlsplit(request.target).path}; see {self.url}/")

@@ -39,17 +39,19 @@ class WebSocket:
         self._reader = reader
         self._writer = writer
         self._closing = False
+        self.first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """The first text that the peer sends."""
 
     async def send(self, text: str) -> None:
         """Send a message."""
         await self._send(_TEXT, text.encode())
 
-    async def close(self, code: int) -> None:
+    async def close(self, code: int, reason: str = "") -> None:
         """Say goodbye, once; nothing is sent after that."""
-        await self._send(_CLOSE, struct.pack("!H", code))
+        await self._send(_CLOSE, struct.pack("!H", code) + reason.encode())
 
     async def listen(self) -> None:
-        """Answer pings and drop data until the peer closes, goes away or breaks the protocol."""
+        """Answer pings, and drop all but the first text, until the peer closes, goes away or breaks the protocol."""
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             try:
                 while await self._hear():
@@ -69,6 +71,8 @@ class WebSocket:
 
     async def _hear(self) -> bool:
         opcode, payload = await self._receive()
+        if opcode == _TEXT and not self.first.done():
+            self.first.set_result(payload.decode("utf-8", "replace"))
         if opcode == _PING:
             await self._send(_PONG, payload)
         if opcode == _CLOSE:

@@ -42,6 +42,13 @@ class Channel:
         self._stirred.clear()
         return bool(self._items) or self._stirred.wait(seconds)
 
+    def several(self, most: int) -> list[Any]:
+        """The next items, until they stand for so many rows."""
+        until, items = self._taken + most, []
+        while self._items and self._taken < until:
+            items.append(self.take())
+        return items
+
     def take(self) -> Any:
         """The next item; raises IndexError if there is none."""
         rows, item = self._items.popleft()

@@ -27,7 +27,7 @@ class Delivery:
     rest : callable, optional
         Makes a frame of the items that were not handed over when an interrupt comes.
     together : int, default 1
-        Items that are taken at a time, as far as they are there; what is taken is not among the rest.
+        Items that are taken at a time, as far as they are there, fewer large ones; what is taken is not among the rest.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Delivery:
             tick()
             runner.attend(self._ready, self._stop, tick, interrupts)
             if not interrupts.count:
-                items = [self._channel.take() for _ in range(min(len(self._channel), self._together))]
+                items = self._channel.several(self._together)
                 made = [self._made(item) for item in items]
         if interrupts.count:
             self._leave(tick, items)

@@ -78,9 +78,9 @@ def is_result(frame: pd.DataFrame, prefix: str = "") -> bool:
     return set(names(prefix)) <= set(frame.columns)
 
 
-def is_counted(frame: pd.DataFrame, prefix: str = "") -> bool:
+def is_counted(frame: pd.DataFrame, prefix: str = "", schema: pa.Schema = ANSWERS) -> bool:
     """Whether a frame tells what came of its rows: a result, perhaps without bodies and headers."""
-    return set(names(prefix)) - {prefix + name for name in ("text", "content", "headers")} <= set(frame.columns)
+    return set(names(prefix, schema)) - {prefix + name for name in ("text", "content", "headers")} <= set(frame.columns)
 
 
 def check_names(columns: Iterable[Any], prefix: str, selected: Sequence[str], schema: pa.Schema = ANSWERS) -> None:

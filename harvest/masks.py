@@ -17,7 +17,7 @@ _USUAL = (
 _VALUE = r"(?:(?!%26|%23)[^&;#\s\"'<>])+"
 _USERINFO = re.compile(r"(://)[^/?#@\s]*@")
 _BROKEN_USERINFO = re.compile(r"(://).*@", re.DOTALL)
-_ESCAPED_USERINFO = re.compile(r"(%3A%2F%2F)(?:(?!%2F|%40)[^/?#&@\s])*%40", re.IGNORECASE)
+_ESCAPED_USERINFO = re.compile(r"(%3A(?:%2F%2F|//))(?:(?!%2F|%40)[^/?#&@\s])*%40", re.IGNORECASE)
 
 _WORD = re.compile(r"[A-Za-z]{0,15}")
 _WEAK = re.compile(r"[?&;]?(?:key|auth|sig|session(?:id)?|app_?id)=?", re.IGNORECASE)

@@ -25,23 +25,24 @@ def spelling(
     words : str
         What is said of them, as numpydoc has it.
     """
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_shown(default), annotation=annotation)
+        for name, default in defaults.items()
+        for annotation in (getattr(annotations[name], "__forward_arg__", annotations[name]),)
+    ]
+    told = inspect.cleandoc(words) + "\n"
 
     def spelled_out(verb: F) -> F:
         """Show the real parameters in help and completion, where the source says `**options`."""
-        named = [each for each in inspect.signature(verb).parameters.values() if each.kind is not each.VAR_KEYWORD]
-        options = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_shown(default), annotation=annotation)
-            for name, default in defaults.items()
-            for annotation in (getattr(annotations[name], "__forward_arg__", annotations[name]),)
-        ]
-        signature = inspect.Signature([*named, *options], return_annotation=inspect.signature(verb).return_annotation)
-        verb.__signature__ = signature  # type: ignore[attr-defined]
+        written = inspect.signature(verb)
+        named = [each for each in written.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        verb.__signature__ = written.replace(parameters=[*named, *options])  # type: ignore[attr-defined]
         return described(verb)
 
     def described(thing: F) -> F:
         """Put the descriptions of all options where the docstring has ``{options}``."""
         if thing.__doc__:
-            thing.__doc__ = inspect.cleandoc(thing.__doc__).replace("{options}\n", inspect.cleandoc(words) + "\n")
+            thing.__doc__ = inspect.cleandoc(thing.__doc__).replace("{options}\n", told)
         return thing
 
     return spelled_out, described

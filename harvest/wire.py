@@ -6,6 +6,7 @@ import base64
 import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -23,6 +24,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 class Unsendable(ValueError):
     """No request can be made of this row; the message becomes its `error_detail`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """JSON that is told a websocket in one message, also where it is a list."""
+
+    value: Any
 
 
 def ready(call: Call, base: Headers = (), schemes: Sequence[str] = urls.HTTP) -> Call:
@@ -53,6 +61,8 @@ def ready(call: Call, base: Headers = (), schemes: Sequence[str] = urls.HTTP) ->
 def _ready(call: Call, base: Headers, schemes: Sequence[str]) -> Call:
     url, userinfo = urls.normalise(_query(url_text(call.url), call.params), schemes)
     content, kind = _body(call)
+    if content is not None and urls.is_socket(url):
+        raise Unsendable("a websocket takes no body; write send= instead of json= or content=")
     headers = _headers(call.headers, kind, userinfo)
     method = _method(call.method)
     if headers:
@@ -122,15 +132,24 @@ def _sayable(value: Any) -> Any:
 
 def told(value: Any) -> tuple[str | bytes, ...]:
     """What is to be sent over a websocket: texts and bytes as they are, mappings as JSON, of a list each."""
-    if value == () or missing(value):
+    if missing(value):
         return ()
     if isinstance(value, str | bytes):
         return (value,)
-    if isinstance(value, Mapping):
-        return (orjson.dumps(value, default=_sayable, option=_JSON).decode(),)
-    if isinstance(value, list | tuple):
+    if isinstance(value, bytearray | memoryview):
+        return (bytes(value),)
+    if isinstance(value, Mapping | Document):
+        return (_json(value.value if isinstance(value, Document) else value),)
+    if isinstance(value, list | tuple) or type(value).__name__ == "ndarray":  # of a column of lists
         return tuple(each for inner in value for each in told(inner))
-    raise Unsendable(f"send holds a {type(value).__name__}; text, bytes, mappings or lists of those can be sent")
+    raise Unsendable(f"send is of type {type(value).__name__}; text, bytes, mappings or lists of those can be sent")
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value, default=_sayable, option=_JSON).decode()
+    except TypeError as error:
+        raise Unsendable(f"send holds something JSON cannot say: {error}") from None
 
 
 def _headers(given: Any, kind: str, userinfo: str) -> Headers:
@@ -150,10 +169,15 @@ def _headers(given: Any, kind: str, userinfo: str) -> Headers:
     return out
 
 
+def is_token(name: object) -> bool:
+    """Whether this may name a header or a subprotocol (RFC 9110 §5.6.2)."""
+    return isinstance(name, str) and _TOKEN.fullmatch(name) is not None
+
+
 def _name(name: Any) -> str:
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not is_token(name):
         raise Unsendable("a header's name is not a valid token (RFC 9110 §5.1)")
-    return name.lower()
+    return str(name).lower()
 
 
 def _value(value: Any) -> str:

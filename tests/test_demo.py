@@ -409,8 +409,14 @@ class TestEvents:
 
     def test_last_event_id_resumes(self, calm: demo.Api) -> None:
         """Nothing comes twice."""
-        _, _, body = call(calm, f"/events/{PLAIN}?n=1&every=0", headers={"Last-Event-ID": "7"})
+        _, _, body = call(calm, f"/events/{PLAIN}?n=8&every=0", headers={"Last-Event-ID": "7"})
         assert body.startswith(b"id: 8\n")
+        assert body.count(b"id:") == 1
+
+    def test_after_the_last_event(self, calm: demo.Api) -> None:
+        """A client that has all of them is told so, and asks no more."""
+        status, _, body = call(calm, f"/events/{PLAIN}?n=8&every=0", headers={"Last-Event-ID": "8"})
+        assert (status, body) == (204, b"")
 
     def test_it_flows_before_it_ends(self, calm: demo.Api) -> None:
         """The first event does not wait for the second."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ON_USE = ["difflib", "http_sf", "httpx", "pycurl", "tqdm"]
+ON_USE = ["difflib", "http_sf", "httpx", "pycurl", "tqdm", "websockets", "harvest.streams.listener"]
 LOADED = """
 import json, sys
 import pandas

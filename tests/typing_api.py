@@ -19,9 +19,23 @@ import polars as pl
 import pyarrow as pa
 
 import harvest
-from harvest import Call, ErrorKind, Harvester, Outcome, Pace, Preview, Progress, Retry, Summary, Timeout
+from harvest import (
+    Call,
+    ErrorKind,
+    Harvester,
+    Listening,
+    Message,
+    Outcome,
+    Pace,
+    Preview,
+    Progress,
+    Retry,
+    Summary,
+    Timeout,
+)
 
 URLS = ["https://api.example.com/a"]
+STREAMS = ["wss://api.example.com/a"]
 PATH = Path("data/stations")
 
 # -- frames
@@ -34,16 +48,26 @@ assert_type(harvest.fetch_batches(URLS), Iterator[pd.DataFrame])
 assert_type(harvest.fetch_batches(URLS, batch_size=10, as_="pandas"), Iterator[pd.DataFrame])
 assert_type(harvest.fetch_batches(URLS, batch_size=10, as_="polars"), Iterator[pl.DataFrame])
 assert_type(harvest.fetch_batches(URLS, as_="arrow"), Iterator[pa.Table])
+assert_type(harvest.listen_frame(STREAMS), pd.DataFrame)
+assert_type(harvest.listen_frame(STREAMS, "url", as_="pandas", seconds=3), pd.DataFrame)
+assert_type(harvest.listen_frame(STREAMS, as_="polars", max_messages=3), pl.DataFrame)
+assert_type(harvest.listen_frame(STREAMS, as_="arrow", max_total=3), pa.Table)
 
 
 async def awaited() -> None:
     assert_type(await harvest.afetch_frame(URLS), pd.DataFrame)
     assert_type(await harvest.afetch_frame(URLS, as_="polars"), pl.DataFrame)
     assert_type(await harvest.afetch_frame(URLS, as_="arrow"), pa.Table)
+    assert_type(await harvest.alisten_frame(STREAMS), pd.DataFrame)
+    assert_type(await harvest.alisten_frame(STREAMS, as_="polars"), pl.DataFrame)
+    assert_type(await harvest.alisten_frame(STREAMS, as_="arrow"), pa.Table)
     with Harvester() as api:
         assert_type(await api.afetch_frame(URLS), pd.DataFrame)
         assert_type(await api.afetch_frame(URLS, as_="polars"), pl.DataFrame)
         assert_type(await api.afetch_frame(URLS, as_="arrow"), pa.Table)
+        assert_type(await api.alisten_frame(STREAMS), pd.DataFrame)
+        assert_type(await api.alisten_frame(STREAMS, as_="polars"), pl.DataFrame)
+        assert_type(await api.alisten_frame(STREAMS, as_="arrow"), pa.Table)
 
 
 # -- what is no frame
@@ -52,6 +76,9 @@ assert_type(harvest.fetch_iter(URLS), Iterator[Outcome])
 assert_type(harvest.fetch_to(URLS, PATH), Summary)
 assert_type(harvest.fetch_to(URLS, "data/stations", "url", rate=3), Summary)
 assert_type(harvest.preview(URLS, store=PATH), Preview)
+assert_type(harvest.listen_iter(STREAMS), Iterator[Message])
+assert_type(harvest.listen_to(STREAMS, PATH), Listening)
+assert_type(harvest.listen_to(STREAMS, "data/stations", "url", seconds=3), Listening)
 assert_type(harvest.read(PATH), pd.DataFrame)
 assert_type(harvest.read("data/stations", columns=["text"]), pd.DataFrame)
 assert_type(harvest.run(awaited()), None)
@@ -71,6 +98,11 @@ with Harvester(concurrency=8, auth="token", progress=False) as kept:
     assert_type(kept.fetch_iter(URLS), Iterator[Outcome])
     assert_type(kept.fetch_to(URLS, PATH), Summary)
     assert_type(kept.preview(URLS), Preview)
+    assert_type(kept.listen_frame(STREAMS), pd.DataFrame)
+    assert_type(kept.listen_frame(STREAMS, as_="polars"), pl.DataFrame)
+    assert_type(kept.listen_frame(STREAMS, as_="arrow"), pa.Table)
+    assert_type(kept.listen_iter(STREAMS, max_messages=3), Iterator[Message])
+    assert_type(kept.listen_to(STREAMS, PATH), Listening)
     kept.close()
 
 # -- options
@@ -137,7 +169,93 @@ harvest.fetch_frame(URLS, client=lambda: httpx.AsyncClient(), block_private=True
 for data in (pl.DataFrame(), pd.Series(URLS), iter(URLS), PATH, [Call(URLS[0])], [{"url": URLS[0]}]):
     harvest.fetch_frame(data)
 
+# -- options of listening
+
+
+def value(message: Message) -> object:
+    return message.json()
+
+
+def last(message: Message) -> bool:
+    return message.kind == "event"
+
+
+def reply(message: Message) -> dict[str, str] | None:
+    return {"pong": message.text} if message.text else None
+
+
+def counts(listening: Listening) -> None:
+    assert_type(listening.total, int | None)
+    assert_type(listening.streams, int)
+    assert_type(listening.open, int)
+    assert_type(listening.ended, int)
+    assert_type(listening.messages, int)
+    assert_type(listening.done, int)
+    assert_type(listening.reconnects, int)
+    assert_type(listening.failed, int)
+    assert_type(listening.errors, Counter[str])
+    assert_type(listening.bytes, int)
+    assert_type(listening.seconds, float)
+    assert_type(listening.rate, float)
+    assert_type(listening.notes, str)
+
+
+harvest.listen_frame(
+    pd.DataFrame({"id": [1]}),
+    "wss://api.example.com/{id}",
+    seconds=2.5,
+    max_messages=10,
+    max_total=100,
+    until=last,
+    send=["hello", b"", {"subscribe": "{id}"}],
+    reconnect=True,
+    max_message_bytes=2**16,
+    ping_interval=None,
+    subprotocols=["graphql-transport-ws"],
+    compression=False,
+    method="POST",
+    params={"q": "{id}"},
+    headers={"origin": "https://example.com"},
+    json={"id": "{id}"},
+    select={"temp": "main.temp"},
+    parse=value,
+    parse_dates={"parsed"},
+    concurrency=8,
+    retry=Retry(attempts=3),
+    timeout=Timeout(total=5, idle=60),
+    auth=("user", "password"),
+    proxy="http://proxy.example.com:3128",
+    verify="ca.pem",
+    follow_redirects=False,
+    secret_headers={"x-mine"},
+    secret_params=("mine",),
+    block_private=True,
+    prefix="m_",
+    progress=counts,
+)
+harvest.listen_frame(STREAMS, send=reply, seconds=None, retry=1, timeout=None, params="column", headers="column")
+harvest.listen_iter(STREAMS, send="column", ping_interval=3, subprotocols=("a",), reconnect=None, progress=False)
+harvest.listen_to(STREAMS, PATH, send={"subscribe": [1, 2]}, auth=httpx.BasicAuth("user", "password"), content=b"")
+harvest.listen_frame(STREAMS, until=lambda message: message.seq > 3, parse=lambda message: message.text)
+
 # -- what comes back
+
+
+def messages(message: Message) -> None:
+    assert_type(message.kind, str)
+    assert_type(message.text, str | None)
+    assert_type(message.content, bytes | None)
+    assert_type(message.event, str | None)
+    assert_type(message.event_id, str | None)
+    assert_type(message.error, ErrorKind | None)
+    assert_type(message.error_detail, str | None)
+    assert_type(message.row, int)
+    assert_type(message.seq, int)
+    assert_type(message.received_at, float)
+    assert_type(message.url, str)
+    assert_type(message.ok, bool)
+    assert_type(message.values, tuple[object, ...] | None)
+    assert_type(message.json(), Any)
 
 
 def outcomes(outcome: Outcome) -> None:
@@ -245,4 +363,21 @@ Retry(tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Timeout(total="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Pace("10/s", burst="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Call()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+harvest.listen_frame(STREAMS, second=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+harvest.listen_frame(STREAMS, store=PATH)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+harvest.listen_frame(STREAMS, as_="duckdb")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+harvest.listen_frame()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+harvest.listen_iter(STREAMS, seconds="3 s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, until=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, until=old)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, parse=parsed)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, send=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, progress=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, subprotocols="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, max_message_bytes=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+harvest.listen_iter(STREAMS, as_="polars")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+harvest.listen_to(STREAMS)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+harvest.listen_to(STREAMS, PATH, max_total=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+kept.listen_frame(STREAMS, compression="no")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+Message()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 harvest.no_such_verb(URLS)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -115,6 +115,9 @@ class Api:
 
     async def _events(self, feed: Feed, writer: asyncio.StreamWriter) -> bool:
         """Send events; say whether the stream came to its end."""
+        if feed.over:
+            await self._send(Reply(204, b""), None, writer)
+            return False
         self.requests[200] += 1
         kind = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "Transfer-Encoding": "chunked"}
         writer.write(head(200, kind))
@@ -137,7 +140,7 @@ class Api:
         listening = self._spawn(peer.listen(), writer)
         try:
             if not keys:
-                await asyncio.wait({listening, peer.first}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([listening, peer.first], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
                 keys = wanted(peer.first.result(), [*self._desk.stations]) if peer.first.done() else []
             if not keys or not await self._send_live(Feed.of(request, keys), peer, listening):
                 return

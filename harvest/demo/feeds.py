@@ -20,14 +20,21 @@ class Feed:
     messages: Iterator[tuple[int, str]]
     every: float
     cut: int
+    over: bool
+    """The request had all of it before."""
 
     @classmethod
     def of(cls, request: Request, keys: Sequence[str]) -> Feed:
-        """What a request wants of these stations, in turn: `n` messages, after the one it names as its last."""
+        """What a request wants of these stations, in turn: all up to the `n`th, after the one it names as its last."""
         first = 1 + (whole(request.headers.get("last-event-id", "")) or 0)
-        numbers = range(first, first + request.integer("n", 1_000_000))
+        numbers = range(first, 1 + request.integer("n", 1_000_000))
         cut = request.integer("cut", 1_000_000)
-        return cls(((n, _message(keys, n)) for n in numbers), request.number("every", 0.2, 0, 60), cut)
+        return cls(
+            ((n, _message(keys, n)) for n in numbers),
+            request.number("every", 0.2, 0, 60),
+            cut,
+            over=first > 1 and not numbers,
+        )
 
 
 def wanted(text: str, known: Sequence[str]) -> list[str]:

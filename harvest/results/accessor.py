@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 import pandas as pd
 
 from harvest import frames
-from harvest.memory import Origin, origin_of
 from harvest.options import FetchOptions
-from harvest.results import expansion, parquet, plots, report, summaries
-from harvest.results.remedies import failures
-from harvest.results.retrying import retried
+from harvest.results import parquet
+from harvest.results.fetched import Fetched
+from harvest.results.heard import Heard
 from harvest.signatures import spelled_out
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @pd.api.extensions.register_dataframe_accessor("harvest")
 class HarvestAccessor:
-    """What one does next with a frame that came out of a harvest.
+    """What one does next with a frame that came out of a harvest, of fetched rows or of messages.
 
     ``errors``, ``retry()`` for what failed; ``json()``, ``expand()`` for what came; ``summary()``, ``plot()``,
     ``report()`` for all of it at a glance; ``to_parquet()`` to keep it.
@@ -43,13 +42,15 @@ class HarvestAccessor:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
-        self._prefix = _prefix_of(frame)
+        self._of = _read(frame)
 
     # -- what failed, and what to do
 
     @property
     def errors(self) -> pd.DataFrame:
         """The failed rows: the caller's columns, then kind, detail, status, attempts and what to do next.
+
+        Of messages, those that tell of an error: when a stream broke, or which one could not be read.
 
         Returns
         -------
@@ -64,7 +65,7 @@ class HarvestAccessor:
                            url    error
         0  http://127.0.0.1:1/  connect
         """
-        return failures(self._frame, self._prefix)
+        return self._of.errors
 
     @spelled_out
     def retry(self, url: str | None = None, **options: Unpack[FetchOptions]) -> pd.DataFrame:
@@ -86,7 +87,7 @@ class HarvestAccessor:
         Raises
         ------
         UsageError
-            The frame does not tell how its rows were fetched; nothing was sent.
+            The frame does not tell how its rows were fetched, or they are messages; nothing was sent.
         Interrupted, StoreError
             As from `fetch_frame`.
 
@@ -97,12 +98,12 @@ class HarvestAccessor:
         >>> frame.harvest.retry(timeout=1).error.tolist()
         ['connect']
         """
-        return retried(self._frame, self._prefix, ~self._ok.to_numpy(), url, options)
+        return self._of.retry(url, options)
 
     # -- what came
 
     def json(self) -> pd.Series[Any]:
-        """The bodies, parsed: a Series of Python objects in the frame's index, None where that fails.
+        """The bodies, or messages, parsed: a Series of Python objects in the frame's index, None where that fails.
 
         Returns
         -------
@@ -123,10 +124,7 @@ class HarvestAccessor:
         >>> [body and body["main"] for body in frame.harvest.json()]
         [{'temp': 15.4, 'humidity': 77, 'pressure': 1010.4}, None]
         """
-        bodies = [
-            expansion.parsed(text) for text in self._frame[expansion.column_of(self._frame, self._prefix, "text")]
-        ]
-        return pd.Series(bodies, index=self._frame.index, name="json", dtype=object)
+        return self._of.json()
 
     def expand(
         self,
@@ -137,7 +135,7 @@ class HarvestAccessor:
         explode: bool | str = False,
         parse_dates: Collection[str] = (),
     ) -> pd.DataFrame:
-        """The frame with the fields of its JSON bodies as columns; failed rows have none.
+        """The frame with the fields of its JSON bodies, or messages, as columns; failed rows have none.
 
         Parameters
         ----------
@@ -181,19 +179,22 @@ class HarvestAccessor:
         1       Aalborg         57.05
         1        Aarhus         56.16
         """
-        return expansion.wide(self._frame, self._prefix, column, max_level, prefix, explode, parse_dates)
+        return self._of.expand(column, max_level, prefix, explode, parse_dates)
 
     # -- all of it, at a glance
 
     def summary(self) -> pd.DataFrame:
-        """The rows counted, by host and by what came of them.
+        """The rows counted, by host and by what came of them; messages by stream.
 
         Returns
         -------
         DataFrame
             Indexed by ``host`` and ``outcome`` (``ok``, ``http 404``, ``timeout``, …), with ``rows``;
             ``p50``, ``p90`` and ``p99`` of the seconds that the last attempt took; ``bytes`` of the decoded
-            bodies; ``retries``, together; and the mean of ``waited``, in seconds.
+            bodies; ``retries``, together; and the mean of ``waited``, in seconds. Of messages, a row for each
+            stream, under the index of its input row: its ``address``; ``messages`` and their ``bytes``;
+            ``reconnects``; ``breaks``, which are ends that were not ours; when the ``first`` and the ``last`` came;
+            ``rate``, messages a second; and how it ``ended``, null if it was open to the last.
 
         Examples
         --------
@@ -205,7 +206,7 @@ class HarvestAccessor:
         127.0.0.1:1 connect             1        0
         –           invalid_request     1        0
         """
-        return summaries.summary(self._frame, self._prefix, self._url)
+        return self._of.summary()
 
     def plot(self) -> Figure:
         """Three pictures: outcomes by host, the distribution of the latency, and requests and refusals over time.
@@ -220,7 +221,7 @@ class HarvestAccessor:
         Raises
         ------
         UsageError
-            There is no matplotlib.
+            There is no matplotlib, or the rows are messages.
 
         Examples
         --------
@@ -229,7 +230,7 @@ class HarvestAccessor:
         >>> len(frame.harvest.plot().axes)
         3
         """
-        return plots.draw(self._frame, self._prefix, self._url, self._origin.timeline)
+        return self._of.plot()
 
     def report(self, path: str | PathLike[str]) -> None:
         """Write all of that into one HTML page, which needs nothing but a browser.
@@ -244,7 +245,7 @@ class HarvestAccessor:
         Raises
         ------
         UsageError
-            The file cannot be written there.
+            The file cannot be written there, or the rows are messages.
 
         Examples
         --------
@@ -252,7 +253,7 @@ class HarvestAccessor:
         >>> frame = harvest.fetch_frame(["http://127.0.0.1:1/", None], retry=1, progress=False)
         >>> frame.harvest.report(tempfile.mkdtemp() + "/harvest.html")
         """
-        report.write(self._frame, self._prefix, self._url, self._origin, path)
+        self._of.report(path)
 
     def to_parquet(self, path: str | PathLike[str], **options: Any) -> None:
         """Write the frame, index and all, whatever its cells hold: what no file can hold becomes JSON text.
@@ -279,21 +280,12 @@ class HarvestAccessor:
         """
         parquet.write(self._frame, path, **options)
 
-    @property
-    def _ok(self) -> pd.Series[bool]:
-        return self._frame[self._prefix + "ok"].astype(bool)
 
-    @property
-    def _origin(self) -> Origin:
-        return origin_of(self._frame) or Origin()
-
-    @property
-    def _url(self) -> str:
-        return self._origin.url or "url"
-
-
-def _prefix_of(frame: pd.DataFrame) -> str:
-    for name in map(str, frame.columns):
-        if name.endswith("ok") and frames.is_counted(frame, prefix := name.removesuffix("ok")):
-            return prefix
+def _read(frame: pd.DataFrame) -> Fetched | Heard:
+    """What the frame is; of several harvests, the last one's columns count."""
+    for name in reversed([*map(str, frame.columns)]):
+        for kind in (Fetched, Heard):
+            prefix = name.removesuffix(kind.MARK)
+            if prefix != name and frames.is_counted(frame, prefix, kind.SCHEMA):
+                return kind(frame, prefix)
     raise AttributeError("this frame did not come out of a harvest; call harvest.fetch_frame(frame) first")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harvest import frames
@@ -15,6 +16,7 @@ from harvest.selection import Unreadable, load
 from harvest.templates import missing
 
 Row = dict[str, Any]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 _DEEPEST = 100
 """Levels of a body that become columns; deeper ones stay JSON text."""
@@ -27,17 +29,19 @@ _VALUE = "value"
 def wide(
     frame: pd.DataFrame,
     own: str,
+    good: Flags,
     column: str,
     max_level: int | None,
     prefix: str,
     explode: bool | str,
     parse_dates: Collection[str],
 ) -> pd.DataFrame:
-    """See `HarvestAccessor.expand`; `own` is the prefix of the frame's result columns."""
+    """See `HarvestAccessor.expand`; `own` is the prefix of the result columns, `good` the rows whose texts count."""
     if not isinstance(explode, bool | str):
         raise UsageError(f'explode={explode!r} is neither True nor a name; name one list, such as "data.items"')
     name = column_of(frame, own, column)
-    texts = _texts(frame, own, name)
+    cells = frame[name]
+    texts = (cells.where(good, None) if name == own + "text" else cells).tolist()
     if explode is False:
         return beside(frame, expanded(texts, max_level), prefix, parse_dates)
     places, rows = exploded(texts, max_level, None if explode is True else explode)
@@ -54,12 +58,11 @@ def column_of(frame: pd.DataFrame, own: str, name: str) -> str:
     raise UsageError(f"there is no column {name!r}; name one that holds JSON text")
 
 
-def _texts(frame: pd.DataFrame, own: str, column: str) -> list[Any]:
-    """The cells of a column; of the bodies only the good answers, for others say what is wrong."""
-    cells = frame[column]
-    if column == own + "text":
-        cells = cells.where(frame[own + "ok"].to_numpy(bool), None)
-    return cells.tolist()
+def bodies(frame: pd.DataFrame, own: str, good: Flags | None = None) -> pd.Series[Any]:
+    """See `HarvestAccessor.json`; of all rows, or of the good ones."""
+    texts = frame[column_of(frame, own, "text")]
+    values = [parsed(text) for text in (texts if good is None else texts.where(good, None))]
+    return pd.Series(values, index=frame.index, name="json", dtype=object)
 
 
 def parsed(text: Any) -> Any:

@@ -57,14 +57,15 @@ def _names(frame: pd.DataFrame, prefix: str, url: str) -> list[str]:
 
 
 def addresses(frame: pd.DataFrame, prefix: str, url: str) -> list[str | None]:
-    """What each row was asked of, as the caller gave it, secrets and all; else what answered."""
+    """What each row was asked of, as the caller gave it, secrets and all; else what answered, if that is known."""
     if url in frame.columns:
         return [None if missing(each) else str(each) for each in frame[url].tolist()]
     template = Template(url) if "{" in url else None
     if template is not None and set(template.names) <= set(frame.columns):
         columns = [frame[name].tolist() for name in template.names]
         return [_filled(template, dict(zip(template.names, row, strict=True))) for row in zip(*columns, strict=True)]
-    return [None if missing(each) else str(each) for each in frame[prefix + "response_url"].tolist()]
+    answered = frame.get(prefix + "response_url", pd.Series([None] * len(frame), dtype=object))
+    return [None if missing(each) else str(each) for each in answered.tolist()]
 
 
 def _filled(template: Template, row: Mapping[str, Any]) -> str | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -20,8 +20,8 @@ import pyarrow as pa
 from harvest import frames, shapes
 from harvest.errors import UsageError
 from harvest.store import folder, parts
-from harvest.store.journal import NAME, VERSION
-from harvest.store.log import KIND, Log, holds_messages
+from harvest.store.journal import VERSION
+from harvest.store.log import KIND, LAST, STANDING, Log, States, holds_answers, open_log, readable, states
 from harvest.store.writer import FULL_BYTES, FULL_ROWS, SMALL_BYTES, SMALL_ROWS
 
 log = logging.getLogger("harvest")
@@ -46,6 +46,7 @@ class Archive:
 
     def __init__(self, path: str, prefix: str, selected: list[str]) -> None:
         self._prefix = prefix
+        self._known: dict[int, dict[str, Any]] = {}
         with ExitStack() as held:
             self.folder, lock = folder.claim(path)
             held.callback(lock.release)
@@ -54,52 +55,89 @@ class Archive:
             self._held = held.pop_all()
 
     def _open(self) -> Log:
-        if (self.folder / NAME).exists() or parts.numbers(self.folder):
-            self._check()
-        try:
-            found = Log(self.folder)
-            if found.is_sound():
-                return found
-        except (sqlite3.DatabaseError, ValueError) as error:
-            if isinstance(error, UsageError | sqlite3.OperationalError):
-                raise
-            log.debug("the journal of %s is damaged: %s", self.folder, error)
-        else:
-            found.close()
-        folder.put_aside(self.folder / NAME)
-        log.warning("the journal of the store %s was damaged; what its files hold is kept", self.folder)
-        return Log(self.folder)
-
-    def _check(self) -> None:
-        """Refuse a folder of what was fetched."""
-        if not holds_messages(self.folder):
+        if holds_answers(self.folder):
             raise UsageError(f"the store {str(self.folder)!r} holds what was fetched, no messages; name another folder")
+        for path in (parts.path_of(self.folder, number) for number in parts.numbers(self.folder)):
+            if readable(path) is None:
+                folder.put_aside(path)
+                log.warning("%s is damaged; its messages are lost to this store", path)
+        return open_log(self.folder, folder.put_aside)
 
     def _recall(self, selected: list[str]) -> None:
-        noted = self._log.noted
-        if (before := noted("prefix", self._prefix)) != self._prefix:
+        noted, sealed = self._log.noted, self._sealed()
+        self._number = max([sealed, *self._log.numbers()])
+        behind = noted(LAST, 0) < self._number  # it is new, or an older copy
+        schemas = list(self._schemas(behind))
+        told = [parts.about(schema) for schema in schemas]
+        if (before := noted("prefix", told[0]["prefix"] if told else self._prefix)) != self._prefix:
             raise UsageError(f"the store was begun with prefix={before!r}; pass the same, or another folder")
-        self._number = max([0, *self._log.numbers(), *map(self._through, parts.numbers(self.folder))])
-        self._log.drop(max([0, *map(self._through, parts.numbers(self.folder))]))
+        self._log.note(**{KIND: True, "prefix": self._prefix})
+        self._selected = list(dict.fromkeys([*(name for each in told for name in each["selected"]), *selected]))
+        self._remember(schemas)
+        if behind:
+            self._learn(schemas)
+            self._log.catch_up(states(self._all(), self._prefix), self._number)
+        self._number = noted(LAST, 0)
+        self._log.drop(sealed)
         self._rows, self._bytes, _ = self._log.size()
-        self._notes: shapes.Notes = noted("notes", {})
-        self._exact: set[str] = set(noted("exact", []))
-        schema = noted("schema", None) or self._schema_of_parts()
-        self._schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema))) if schema else pa.schema([])
-        picked = parts.about(self._schema).get("selected", [])
-        self._selected = list(dict.fromkeys([*picked, *selected]))
+        self._inode = os.stat(self._log.path).st_ino
 
-    def _schema_of_parts(self) -> str | None:
-        numbers = parts.numbers(self.folder)
-        schema = parts.schema_of(parts.path_of(self.folder, numbers[-1])) if numbers else None
-        if schema is None:
-            return None
-        self._notes = shapes.notes_of(schema) | parts.about(schema).get("categories", {})
-        return bytes(schema.serialize()).hex()
+    def _schemas(self, behind: bool) -> Iterator[pa.Schema]:
+        """The columns so far: as they were noted, and where that is not all, as the files and the batches have them."""
+        if schema := self._log.noted("schema", None):
+            yield pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema)))
+        if behind:
+            for number in parts.numbers(self.folder):
+                yield parts.schema_of(parts.path_of(self.folder, number))
+            for batch in self._log.batches():
+                yield batch.schema
+
+    def _remember(self, schemas: list[pa.Schema]) -> None:
+        self._notes: shapes.Notes = self._log.noted("notes", {})
+        self._exact: set[str] = set(self._log.noted("exact", []))
+        self._schema = schemas[0] if schemas else pa.schema([])
+
+    def _learn(self, schemas: list[pa.Schema]) -> None:
+        """Note the columns of files of which the journal does not know."""
+        for table in chain(self._files(), self._log.batches()):
+            self._exact |= shapes.beyond_float(table)
+        whole = pa.schema([])
+        for each in schemas:
+            whole = shapes.unified(whole, each.remove_metadata(), self._exact)
+            self._notes |= shapes.notes_of(each) | parts.about(each)["categories"]
+        self._log.note(**self._became(self._ordered(whole)))
+
+    def _files(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        for number in parts.numbers(self.folder):
+            yield from parts.tables(parts.path_of(self.folder, number), columns)
+
+    def _all(self) -> Iterator[pa.Table]:
+        """What tells where the streams stand, of all messages."""
+        yield from self._files([self._prefix + name for name in STANDING])
+        yield from self._unsealed()
+
+    def _unsealed(self) -> Iterator[pa.Table]:
+        """The batches that no file has."""
+        sealed = self._sealed()
+        return self._log.batches(numbers=[number for number in self._log.numbers(self._number) if number > sealed])
+
+    def _sealed(self) -> int:
+        """The last batch that a file has."""
+        return max([0, *map(self._through, parts.numbers(self.folder))])
 
     def _through(self, number: int) -> int:
-        """The last batch that a file has."""
-        return int(parts.about(parts.schema_of(parts.path_of(self.folder, number))).get("through", 0))
+        return int(self._about(number).get("through", 0))
+
+    def _about(self, number: int) -> dict[str, Any]:
+        """What a file says of itself."""
+        if number not in self._known:
+            self._known[number] = parts.about(parts.schema_of(parts.path_of(self.folder, number)))
+        return self._known[number]
+
+    @property
+    def is_new(self) -> bool:
+        """There is nothing in it yet, not even columns."""
+        return not self._schema.names
 
     def stream(self, key: str) -> tuple[int, str]:
         """Number of a stream's next message, and its last event ID."""
@@ -114,40 +152,59 @@ class Archive:
     def append(
         self,
         caller: pd.DataFrame,
-        messages: pa.Table,
+        heard: Mapping[str, pa.Array],
         selected: Mapping[str, pa.Array],
-        streams: Mapping[str, tuple[int, str]],
+        streams: States,
+        hidden: Collection[str] = (),
     ) -> None:
-        """Commit messages: the caller's columns of their rows, the messages, and what was selected of them."""
-        table = shapes.columns(caller)
-        table |= {self._prefix + name: messages.column(name) for name in messages.column_names}
+        """Commit messages.
+
+        Parameters
+        ----------
+        caller : DataFrame
+            The caller's columns of their rows.
+        heard, selected : mapping of str to Array
+            The columns of the messages, `key` among them, and of what was selected of them.
+        streams : mapping of str to (int, str)
+            Where their streams stand now.
+        hidden : collection of str
+            Secrets of their streams.
+        """
+        self._look()
+        table = shapes.columns(caller) | {self._prefix + name: column for name, column in heard.items()}
         batch = pa.table(table | dict(selected))
+        notes = self._shape(batch, caller, hidden)
+        batch = batch.replace_schema_metadata(self._schema.metadata)
+        self._log.append(batch, self._number + 1, streams, notes)
         self._number += 1
-        self._log.append(batch, self._number, streams, self._shape(batch, caller))
         self._rows += len(batch)
         self._bytes += batch.nbytes
         if self._rows >= FULL_ROWS or self._bytes >= FULL_BYTES:
             self.seal()
 
-    def _shape(self, batch: pa.Table, caller: pd.DataFrame) -> dict[str, Any]:
+    def _look(self) -> None:
+        """Make sure that what is committed will be found."""
+        if os.stat(self._log.path).st_ino != self._inode:
+            raise FileNotFoundError(2, "its folder was replaced by another")
+
+    def _shape(self, batch: pa.Table, caller: pd.DataFrame, hidden: Collection[str]) -> dict[str, Any]:
         """What is to be noted of a batch that has other columns than those before."""
         exact = self._exact | shapes.beyond_float(batch)
         whole = self._ordered(shapes.unified(self._schema, batch.schema, exact))
         if whole == self._schema.remove_metadata() and exact == self._exact:
             return {}
         self._exact = exact
-        self._notes = shapes.notes(caller, batch.schema) | self._notes
+        self._notes = shapes.notes(caller, batch.schema, hidden) | self._notes
+        return self._became(whole)
+
+    def _became(self, whole: pa.Schema) -> dict[str, Any]:
         self._schema = whole.with_metadata(self._metadata(whole))
-        return {
-            "prefix": self._prefix,
-            "schema": bytes(self._schema.serialize()).hex(),
-            "notes": self._notes,
-            "exact": sorted(self._exact),
-        }
+        schema = bytes(self._schema.serialize()).hex()
+        return {"schema": schema, "notes": self._notes, "exact": sorted(self._exact)}
 
     def _ordered(self, shape: pa.Schema) -> pa.Schema:
-        """The caller's columns, the messages, the selected ones."""
-        last = [*frames.names(self._prefix, frames.MESSAGES), *self._picked(shape)]
+        """The caller's columns, the key, the messages, the selected ones."""
+        last = [self._prefix + "key", *frames.names(self._prefix, frames.MESSAGES), *self._picked(shape)]
         return pa.schema([each for each in shape if each.name not in last] + [shape.field(name) for name in last])
 
     def _picked(self, shape: pa.Schema) -> list[str]:
@@ -167,6 +224,7 @@ class Archive:
 
     def seal(self) -> None:
         """Move what was committed into a file."""
+        self._look()
         numbers = parts.numbers(self.folder)
         for number in numbers:
             self._refit(number)
@@ -182,20 +240,23 @@ class Archive:
 
     def _refit(self, number: int) -> None:
         """Give a file the columns that all files are to have."""
-        path = parts.path_of(self.folder, number)
-        if parts.about(parts.schema_of(path)).get("shape") != parts.about(self._schema).get("shape"):
-            tables = (shapes.fitted(table, self._schema) for table in parts.tables(path))
+        if self._about(number).get("shape") != parts.about(self._schema).get("shape"):
+            old = parts.tables(parts.path_of(self.folder, number))
+            tables = (shapes.fitted(table, self._schema) for table in old)
             self._write(number, tables, self._through(number))
 
     def _write(self, number: int, tables: Iterator[pa.Table], through: int) -> None:
         told = json.dumps(parts.about(self._schema) | {"through": through}).encode()
         schema = self._schema.with_metadata({**(self._schema.metadata or {}), parts.MARK: told})
-        parts.write(parts.path_of(self.folder, number), tables, schema, self._prefix)
+        try:
+            parts.write(parts.path_of(self.folder, number), tables, schema, self._prefix)
+        finally:
+            self._known.pop(number, None)
 
     def _tables(self, number: int) -> Iterator[pa.Table]:
         for table in parts.tables(parts.path_of(self.folder, number)):
             yield shapes.fitted(table, self._schema)
-        for batch in self._log.batches(self._number):
+        for batch in self._unsealed():
             yield shapes.fitted(batch, self._schema)
 
     def close(self) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from time import monotonic
 from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
 
 from harvest import frames
 from harvest.calls import Call
@@ -19,17 +23,21 @@ from harvest.store import batches, keys, secrets
 from harvest.store.archive import Archive
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
+from harvest.store.log import States
 from harvest.store.secrets import Secrets
 from harvest.store.writer import COMMIT_BYTES, COMMIT_ROWS, COMMIT_SECONDS
 from harvest.urls import shown
 
 
-class _Stream(NamedTuple):
+@dataclass(slots=True)
+class _Stream:
     """What is known of an open stream."""
 
     item: Any
     key: str
     hidden: Collection[str]
+    seq: int
+    last_id: str
 
 
 class _Heard(NamedTuple):
@@ -37,6 +45,7 @@ class _Heard(NamedTuple):
 
     message: Message
     item: Any
+    key: str
     error: ErrorKind | None
     hidden: Collection[str]
 
@@ -73,17 +82,39 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         with translated(self._path), ExitStack() as closing:
             closing.callback(self._archive.close)
-            self._commit(always=True)
+            self._commit()
+            if self._archive.is_new:
+                self._append(self._empty(), [], {}, self._hidden())
+
+    def _empty(self) -> pd.DataFrame:
+        """The caller's columns, without rows."""
+        total = self._source.total
+        caller = self._source.framed([]) if total is None else self._source.rows(0, total)
+        return caller.iloc[:0]
+
+    def _hidden(self) -> Collection[str]:
+        return frozenset().union(*(each.hidden for each in self._streams.values()))
 
     def begin(self, call: Call) -> tuple[int, str]:
         """Number of a stream's next message, and its last event ID, as far as they are known."""
         with translated(self._path):
             key = self._keys.of(call)
             key = keys.of_row([key, *map(str, call.told)]) if call.told else key
-            key = keys.another(key, self._archive.nth(key))
-            hidden = self._secrets.of(call, shown(call.url))
-            self._streams[call.row] = _Stream(self._source.item(call.row), key, hidden)
-            return self._archive.stream(key)
+            stream = self._streams[call.row] = self._stream(call.row, key, self._secrets_of(call))
+        return stream.seq, stream.last_id
+
+    def _stream(self, row: int, key: str, hidden: Collection[str], item: Any = None) -> _Stream:
+        key = keys.another(key, self._archive.nth(key))
+        item = self._source.item(row) if item is None else item
+        return _Stream(item, key, hidden, *self._archive.stream(key))
+
+    def _secrets_of(self, call: Call) -> Collection[str]:
+        """The secrets of a request, and of what it tells a websocket."""
+        url = shown(call.url)
+        hidden = self._secrets.of(call, url)
+        if not call.told:
+            return hidden
+        return frozenset(hidden).union(*(self._secrets.of(replace(call, content=each), url) for each in call.told))
 
     def end(self, call: Call) -> None:
         """A stream is over."""
@@ -94,20 +125,29 @@ class Recorder:
         if not self._heard:
             self._since = monotonic()
         stream = self._streams.get(message.row)
-        if stream is None:  # a row of which no request can be made
-            item = self._source.item(message.row)
-            cells = self._source.framed([item]).iloc[0].tolist()
-            self._heard.append(_Heard(message, item, message.error, self._secrets.of_cells(cells)))
+        if stream is None:
+            self._refused(message)
         else:
-            last = message.event_id or self._states.get(stream.key, (0, ""))[1]
-            self._states[stream.key] = message.seq + 1, last
             clean = secrets.message(message, stream.hidden)
-            self._heard.append(_Heard(clean, stream.item, None, stream.hidden))
+            self._heard.append(_Heard(clean, stream.item, stream.key, None, stream.hidden))
+            if message.kind == "event" and message.event_id != stream.last_id:
+                stream.last_id = _storable(message.event_id, stream.hidden)
+            self._states[stream.key] = message.seq + 1, stream.last_id
         self.bytes += len(message.text or message.content or "")
         if len(self._heard) >= COMMIT_ROWS or self.bytes >= self._full:
             with translated(self._path):
                 self._commit()
         return True
+
+    def _refused(self, message: Message) -> None:
+        """Take the message of a row of which no request can be made."""
+        item = self._source.item(message.row)
+        cells = self._source.framed([item]).iloc[0].tolist()
+        with translated(self._path):
+            stream = self._stream(message.row, keys.of_row(cells), self._secrets.of_cells(cells), item)
+        message.seq = stream.seq
+        self._states[stream.key] = message.seq + 1, ""
+        self._heard.append(_Heard(message, item, stream.key, message.error, stream.hidden))
 
     def room(self) -> bool:
         """There is."""
@@ -119,13 +159,25 @@ class Recorder:
             with translated(self._path):
                 self._commit()
 
-    def _commit(self, *, always: bool = False) -> None:
-        if not self._heard and not always:
+    def _commit(self) -> None:
+        if not self._heard:
             return
         heard, self._heard, self._full = self._heard, [], self.bytes + COMMIT_BYTES
-        caller = batches.masked(self._source.framed([each.item for each in heard]), heard, self._columns)
+        states, self._states = self._states, {}
+        caller = self._source.framed([each.item for each in heard])
+        several = {id(each.hidden): each.hidden for each in heard}
+        self._append(caller, heard, states, frozenset().union(*several.values()))
+
+    def _append(self, caller: pd.DataFrame, heard: list[_Heard], states: States, hidden: Collection[str]) -> None:
+        caller = batches.masked(caller, heard, self._columns)
         messages = [each.message for each in heard]
         table = frames.batch(messages, schema=frames.MESSAGES)
+        columns = {"key": pa.array([each.key for each in heard], pa.large_string())}
+        columns |= {name: table.column(name) for name in table.column_names}
         selected = batches.picked([each.values for each in messages], self._selection.columns)
-        states, self._states = self._states, {}
-        self._archive.append(caller, table, selected, states)
+        self._archive.append(caller, columns, selected, states, hidden)
+
+
+def _storable(event_id: str | None, hidden: Collection[str]) -> str:
+    """An event ID as it may be stored; one with a secret cannot be asked for again."""
+    return event_id if event_id and secrets.hide(event_id, hidden) == event_id else ""

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from harvest import urls
-from harvest.addresses import is_private
+from harvest import addresses, urls
 from harvest.calls import Call
 from harvest.engines.causes import translate
 from harvest.errors import ErrorKind
@@ -18,6 +17,9 @@ from harvest.outcomes import Attempt
 from harvest.redirects import STATUSES, Unfollowable, next_hop
 from harvest.streams.options import Listen
 from harvest.streams.reconnects import End
+
+SURE = 0.01
+"""Seconds after which a silence is looked at once more: what came may wait behind somebody who held the loop up."""
 
 
 class Ended(Exception):
@@ -97,16 +99,10 @@ def hop(call: Call, attempt: Attempt, listen: Listen, hops: int) -> Call:
         found = next_hop(carried, attempt.status, location, listen.fetch.secret_headers, hops)
     except Unfollowable as error:
         raise failed(ErrorKind.REDIRECT, str(error), permanent=True) from None
-    public = bool(attempt.peer) and not is_private(attempt.peer)
+    if found.foreign and listen.send is not None:
+        raise failed(ErrorKind.REDIRECT, "the redirect would tell another origin what send= says", permanent=True)
+    public = bool(attempt.peer) and not addresses.is_private(attempt.peer)
     found.guarded = call.guarded or (public and listen.fetch.block_private == "redirects")
     if urls.is_socket(call.url):
         found.url = "ws" + found.url.removeprefix("http")
     return found
-
-
-def where(url: str) -> tuple[str, int]:
-    """Host and port of a normalised URL."""
-    name = urls.name_of(url)
-    _, colon, port = urls.host_of(url).rpartition(":")
-    secure = url.startswith(("https", "wss"))
-    return name, int(port) if colon and port.isdigit() else 443 if secure else 80

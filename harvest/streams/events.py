@@ -8,6 +8,7 @@ from harvest.messages import Message
 from harvest.streams.lines import Lines, TooLong
 
 _MARK = b"\xef\xbb\xbf"
+_NAME = len("event: ")
 
 
 class Events:
@@ -26,11 +27,10 @@ class Events:
         self.retry: float | None = None
         """Seconds after which the server wants a lost connection to be opened again."""
         self._limit = limit
-        self._lines = Lines(limit, lone=True)
+        self._lines = Lines(limit, lone=True, extra=_NAME)
         self._at_start = b""
         self._started = False
-        self._data: list[bytes] = []
-        self._size = 0
+        self._data = bytearray()
         self._type = ""
         self._id = last_id
 
@@ -40,7 +40,7 @@ class Events:
             chunk = self._at_start = self._at_start + chunk
             if len(chunk) < len(_MARK) and _MARK.startswith(chunk):
                 return
-            self._started = True
+            self._started, self._at_start = True, b""
             chunk = chunk.removeprefix(_MARK)
         for line in self._lines.feed(chunk):
             if line:
@@ -48,27 +48,32 @@ class Events:
             elif (event := self._dispatched()) is not None:
                 yield event
 
+    def rest(self) -> Iterator[Message]:
+        """What the end makes whole: nothing, an event that no empty line ended is none."""
+        return iter(())
+
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._size += len(value) + 1
-            if self._size > self._limit + 1:
+            self._data += value + b"\n"
+            if len(self._data) > self._limit + 1:
                 raise TooLong(self._limit)
-            self._data.append(value)
         elif name == b"event":
             self._type = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit():
-            self.retry = min(int(value[:18]) / 1000, 1e9)
+            self.retry = min(int(value.lstrip(b"0")[:18] or b"0") / 1000, 1e9)
 
     def _dispatched(self) -> Message | None:
         """The event that an empty line ends; none without data."""
         self.last_id = self._id
-        kind, data = self._type, self._data
-        self._type, self._data, self._size = "", [], 0
-        if not data:
+        if not self._data:
+            self._type = ""
             return None
-        text = b"\n".join(data).decode("utf-8", "replace")
-        return Message("event", text, event=kind or "message", event_id=self.last_id or None)
+        text = self._data[:-1].decode("utf-8", "replace")
+        event = Message("event", text, event=self._type or "message", event_id=self.last_id or None)
+        self._type = ""
+        self._data.clear()
+        return event

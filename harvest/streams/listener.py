@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from math import inf
 from time import monotonic, time
 from typing import Any, Protocol
 
 from harvest.calls import Call
+from harvest.engines.hush import hush
 from harvest.errors import ErrorKind
 from harvest.inputs import Input
 from harvest.listening import Listening
@@ -54,6 +58,14 @@ class Sink(Protocol):
         """Time has passed."""
 
 
+class _LookUps(ThreadPoolExecutor):
+    """Threads in which names are looked up; nobody waits for one that hangs."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let go of them."""
+        super().shutdown(wait=False, cancel_futures=True)
+
+
 class Listener:
     """Listens to all rows; see `Hearing`.
 
@@ -84,12 +96,16 @@ class Listener:
     @property
     def progress(self) -> Listening:
         """The counts so far."""
-        self.counts.messages = self._before + sum(each.messages for each in list(self._streams))
+        came = self._before + sum(each.messages for each in list(self._streams))
+        self.counts.messages = min(came, self.listen.max_total or came)  # of more than that nobody hears
         self.counts.bytes = self._sink.bytes
         self.counts.seconds = monotonic() - self._began
         return self.counts
 
-    summary = progress
+    @property
+    def summary(self) -> Listening:
+        """The counts so far, as a value that stays."""
+        return replace(self.progress, errors=Counter(self.counts.errors))
 
     def run(self, stopping: threading.Event) -> None:
         """Listen until it is enough, or `stopping` is set."""
@@ -97,6 +113,10 @@ class Listener:
             runner.run(self._run(stopping))
 
     async def _run(self, stopping: threading.Event) -> None:
+        hush()
+        self._began = monotonic()
+        asyncio.get_running_loop().set_default_executor(_LookUps(_OPENING, "harvest-names"))
+        self._crowd = asyncio.Lock()
         self._opening = asyncio.Semaphore(_OPENING)
         self._places = asyncio.Semaphore(self.listen.fetch.concurrency)
         self._proxy = chooser(self.listen.fetch.proxy)
@@ -140,7 +160,7 @@ class Listener:
         self._sink.tick()
         if self._tell is not None and (last or monotonic() >= self._told + 0.1):
             self._told = monotonic()
-            self._tell(self.progress)
+            self._tell(self.summary)
 
     # -- rows
 
@@ -184,6 +204,7 @@ class Listener:
         message.received_at = time()
         if not self.take(message):
             await self.room()
+        await asyncio.sleep(0)  # there may be many of them
 
     async def _listen(self, call: Call) -> None:
         call.guarded = self.listen.fetch.block_private is True
@@ -225,10 +246,11 @@ class Listener:
         return self._sink.put(message) and self._left != 0
 
     async def room(self) -> None:
-        """Wait until there is room; for ever once all is over."""
+        """Wait until there is room; for ever once all is over. One looks for all, and they leave in turn."""
         self._stirred.set()
-        while self._left == 0 or not self._sink.room():
-            await asyncio.sleep(_PAUSE)
+        async with self._crowd:
+            while self._left == 0 or not self._sink.room():
+                await asyncio.sleep(_PAUSE)
 
     @cached_property
     def _client(self) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
@@ -16,10 +17,10 @@ from harvest.interchange import As, handed
 from harvest.listening import Listening
 from harvest.memory import keep
 from harvest.messages import Message
+from harvest.policies import Timeout
 from harvest.signatures import spelling
 from harvest.store import Recorder
 from harvest.streams import orders
-from harvest.streams.listener import Listener
 from harvest.streams.options import OF_HARVESTER, WORDS, ListenOptions, shown_defaults
 from harvest.streams.runs import ListenRun
 from harvest.streams.sinks import Collected, Handed
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from harvest.streams.listener import Listener
+
 spelled_out, _ = spelling(shown_defaults(), ListenOptions.__annotations__, WORDS)
 
-_BUFFER = 1_024
-"""Messages that wait for a consumer."""
+_BUFFER = 1_024 - TOGETHER
+"""Messages that wait for a consumer, besides those that he has taken together."""
 
 
 class Listens:
@@ -82,7 +85,7 @@ class Listens:
         """See `harvest.listen_iter`."""
         listen, selection, source = orders.read(data, url, self._all(options), keep=False)
         channel = Channel(_BUFFER)
-        listener = Listener(source, listen, selection, Handed(channel))
+        listener = _listener(source, listen, selection, Handed(channel))
         shown = bar(listener, listen.fetch.progress, listener.counts.total, "message")
         return Delivery(channel, runner.Worker(listener.run), together=TOGETHER).items(shown)
 
@@ -93,7 +96,7 @@ class Listens:
         """See `harvest.listen_to`."""
         listen, selection, source = orders.read(data, url, self._all(options), keep=False, path=path)
         recorder = Recorder(source, listen.fetch, selection, path)
-        listener = Listener(source, listen, selection, recorder)
+        listener = _listener(source, listen, selection, recorder)
 
         def work(stopping: Any) -> None:
             with recorder:
@@ -105,20 +108,28 @@ class Listens:
     def _all(self, options: Any) -> dict[str, Any]:
         """The options, those that were given once and for all included."""
         own = {name: value for name, value in self._given.items() if name in OF_HARVESTER}
+        if isinstance(own.get("timeout"), Timeout):  # which may have a deadline, for what is fetched
+            own["timeout"] = replace(own["timeout"], deadline=None)
         return {**own, **options}
 
     def _listen_run(self, data: Any, url: str | None, options: Any, as_: As) -> ListenRun:
         listen, selection, source = orders.read(data, url, self._all(options), as_=as_)
         sink = Collected(source, selection, listen.fetch.prefix)
-        listener = Listener(source, listen, selection, sink)
+        listener = _listener(source, listen, selection, sink)
 
         def made() -> Any:
             frame = sink.frame(listener.pulled)
             if not listener.pulled:  # a mistake was made
-                return frame
+                return handed(frame, as_)
             keep(frame)  # before anything can go wrong
             shown = handed(frame, as_)
             keep(shown)
             return shown
 
         return ListenRun(listener, runner.Worker(listener.run), made)
+
+
+def _listener(*about: Any) -> Listener:
+    from harvest.streams.listener import Listener  # loads asyncio
+
+    return Listener(*about)

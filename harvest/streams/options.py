@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from harvest.errors import UsageError
 from harvest.options import Options, collected
 from harvest.policies import Retry, Timeout, positive, switch
+from harvest.wire import is_token
 
 if TYPE_CHECKING:
     import ssl
@@ -87,6 +89,7 @@ class Listen:
         for name in given:
             if name not in own and name not in _SHARED:
                 raise UsageError(_unknown(name, sorted([*own, *_SHARED])))
+        _check_functions(given)
         shared = {name: value for name, value in given.items() if name in _SHARED}
         mine = {name: value for name, value in given.items() if name in own}
         if "subprotocols" in mine:
@@ -100,19 +103,41 @@ class Listen:
         for name in ("max_messages", "max_total"):
             if (value := getattr(self, name)) is not None:
                 positive(name, value, whole=True)
+        _check_send(self.send)
         positive("max_message_bytes", self.max_message_bytes, whole=True)
         switch("compression", self.compression)
         if self.reconnect is not None:
             switch("reconnect", self.reconnect)
-        if self.until is not None and not callable(self.until):
-            raise UsageError("until= cannot be called; pass a function that takes a Message and says whether to end")
         if self.fetch.timeout.deadline is not None:
             raise UsageError("Timeout(deadline=) means nothing for a stream; write seconds= instead")
 
 
+def _check_functions(given: Mapping[str, Any]) -> None:
+    for name in ("until", "parse"):
+        if given.get(name) is not None and not callable(given[name]):
+            raise UsageError(f"{name}= cannot be called; pass a function that takes a Message")
+    for name in ("until", "parse", "send"):
+        if iscoroutinefunction(given.get(name)):
+            raise UsageError(f"{name}= is a coroutine function, which nobody would await; write it without async")
+    if not isinstance(given.get("progress", True), bool) and not callable(given["progress"]):
+        raise UsageError("progress= is neither True nor False; pass one of them, or a function of a Listening")
+
+
 def _subprotocols(names: Any) -> tuple[str, ...]:
     collected("subprotocols", names)
-    return tuple(map(str, names))
+    found = tuple(names)
+    if wrong := [name for name in found if not is_token(name)]:
+        raise UsageError(f"subprotocols= holds {wrong[0]!r}, which is no name of one; write letters, digits, . and -")
+    return found
+
+
+def _check_send(value: Any) -> None:
+    if isinstance(value, list | tuple):
+        for each in value:
+            _check_send(each)
+    elif not (value is None or isinstance(value, str | bytes | bytearray | memoryview | Mapping) or callable(value)):
+        what = f"send= holds a value of type {type(value).__name__}"
+        raise UsageError(f"{what}; pass text, bytes, a mapping, a list of those, or a function of a Message")
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -120,6 +145,8 @@ def _unknown(name: str, known: list[str]) -> str:
 
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"use one of {known}"
+    if name == "store":
+        hint = "harvest.listen_to(data, path) listens into a folder"
     return f"listening has no option {name!r}; {hint}"
 
 

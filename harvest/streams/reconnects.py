@@ -49,6 +49,8 @@ class Tries:
     def __init__(self, retry: Retry, reconnect: bool | None) -> None:
         self._retry, self._reconnect = retry, reconnect
         self._made = 0
+        self.given_up = ""
+        """Why there is no further attempt, where one might have helped."""
 
     def after(
         self, call: Call, end: End, lived: float, messages: int, draw: float, asked: float | None
@@ -70,20 +72,25 @@ class Tries:
         """
         healthy = lived >= HEALTHY_SECONDS or messages >= (1 if end.clean else HEALTHY_MESSAGES)
         self._made = 1 if healthy else self._made + 1
-        if self._reconnect is False or not self._again(call, end):
+        self.given_up = ""
+        if not self._again(call, end):
             return None
-        if asked is not None:
-            return None if asked > self._retry.max_retry_after else max(asked, 0.0)
-        return retries.backoff(self._retry, self._made, draw)
+        self.given_up = self._too_much(asked)
+        if self.given_up or self._made >= self._retry.attempts:
+            return None
+        return retries.backoff(self._retry, self._made, draw) if asked is None else max(asked, 0.0)
 
     def _again(self, call: Call, end: End) -> bool:
-        if self._made >= self._retry.attempts:
+        """Whether one more attempt may help, and is wanted."""
+        if self._reconnect is False and (end.clean or end.code is not None):
             return False
         if end.clean:
             return bool(self._reconnect) or not end.over
         return retries.may_retry(self._retry, call, end.attempt, 0)
 
-    @property
-    def made(self) -> int:
-        """Attempts since all was well."""
-        return self._made
+    def _too_much(self, asked: float | None) -> str:
+        if 1 < self._made >= self._retry.attempts:
+            return f"given up after {self._made} attempts"
+        if asked is not None and asked > self._retry.max_retry_after:
+            return f"the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"
+        return ""

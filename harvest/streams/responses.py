@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -9,6 +11,7 @@ import httpx
 
 from harvest import heads
 from harvest.calls import Call
+from harvest.decoding import Undecodable
 from harvest.engines.striped import lines, peer_of
 from harvest.errors import ErrorKind
 from harvest.messages import Message
@@ -17,40 +20,18 @@ from harvest.policies import IDEMPOTENT_METHODS
 from harvest.redirects import STATUSES
 from harvest.streams.connections import Ended, broken, failed, hop, refused
 from harvest.streams.events import Events
-from harvest.streams.lines import Lines, TooLong
+from harvest.streams.lines import JsonLines, JsonTexts, TooLong
 from harvest.streams.options import Listen
 from harvest.streams.reconnects import End
+from harvest.streams.unpacking import Unpacking
 
 EVENTS = "text/event-stream"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LINES = frozenset(
-    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
-    | {"application/json-lines", "application/stream+json", "application/json-seq", "application/json", "text/plain"}
+    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl", "application/jsonlines"}
+    | {"application/x-jsonlines", "application/json-lines", "application/stream+json", "application/x-json-stream"}
+    | {"application/json-seq", "application/geo+json-seq", "application/json", "text/plain"}
 )
-_SEPARATOR = b"\x1e"
-"""Begins each text of an ``application/json-seq`` (RFC 7464)."""
-
-
-class _JsonLines:
-    """Messages of one line each."""
-
-    last_id, retry = "", None
-
-    def __init__(self, limit: int) -> None:
-        self._lines = Lines(limit)
-
-    def feed(self, chunk: bytes) -> Iterator[Message]:
-        """The messages that are whole now; raises `TooLong`."""
-        for line in self._lines.feed(chunk):
-            yield from _of_line(line)
-
-    def rest(self) -> Iterator[Message]:
-        """The last line of a stream that ended in due form needs no line feed."""
-        yield from _of_line(self._lines.rest())
-
-
-def _of_line(line: bytes) -> Iterator[Message]:
-    if text := line.removeprefix(_SEPARATOR).strip():
-        yield Message("text", text.decode("utf-8", "replace"))
 
 
 class Response:
@@ -59,8 +40,8 @@ class Response:
     def __init__(self, response: httpx.Response, call: Call, limit: int, last_id: str) -> None:
         self._response, self._call = response, call
         self.agreed: str | None = _kind(response)
-        self._reader = Events(limit, last_id) if self.agreed == EVENTS else _JsonLines(limit)
-        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self._reader = _reader(self.agreed, limit, last_id)
+        self._chunks = _body(response)
         self.heard = 0.0
 
     @property
@@ -79,14 +60,12 @@ class Response:
 
     def messages(self, piece: bytes | None) -> Iterator[Message]:
         """What is whole with that piece, or with the end; raises `Ended`."""
-        if piece is None:
-            if isinstance(self._reader, _JsonLines):
-                yield from self._reader.rest()
-            raise self._ended()
         try:
-            yield from self._reader.feed(piece)
+            yield from self._reader.rest() if piece is None else self._reader.feed(piece)
         except TooLong as error:
             raise failed(ErrorKind.TOO_LARGE, str(error)) from None
+        if piece is None:
+            raise self._ended()
 
     def _ended(self) -> Ended:
         resumable = self.agreed == EVENTS and self._call.method in IDEMPOTENT_METHODS
@@ -94,6 +73,8 @@ class Response:
 
     def end(self, error: Exception) -> End:
         """How it ended."""
+        if isinstance(error, Undecodable):
+            return End(Attempt(error=ErrorKind.DECODE, detail=str(error)))
         return broken(error, opening=False)
 
     async def send(self, message: str | bytes) -> None:
@@ -124,8 +105,9 @@ async def open_response(call: Call, listen: Listen, client: httpx.AsyncClient, l
 
 
 def _request(call: Call, listen: Listen, client: httpx.AsyncClient, last_id: str) -> httpx.Request:
+    last_id = last_id.strip(" \t")
     pairs = [pair for pair in call.pairs if not last_id or pair[0] != "last-event-id"]
-    if last_id:
+    if last_id and not _CONTROL.search(last_id):  # else no header can say it
         pairs.append(("last-event-id", last_id))
     return client.build_request(
         call.method,
@@ -147,6 +129,12 @@ def _auth(call: Call, listen: Listen) -> dict[str, Any]:
     return {} if auth is None or isinstance(auth, tuple | str) else {"auth": auth}
 
 
+def _reader(kind: str, limit: int, last_id: str) -> Events | JsonLines:
+    if kind == EVENTS:
+        return Events(limit, last_id)
+    return JsonTexts(limit) if kind.endswith("json-seq") else JsonLines(limit)
+
+
 def _kind(response: httpx.Response) -> str:
     named: str = response.headers.get("content-type", "")
     return named.partition(";")[0].strip().lower()
@@ -162,3 +150,18 @@ def _check(response: httpx.Response, headers: dict[str, str]) -> None:
         said = f"is {kind}" if kind else "does not tell its type"
         detail = f"the answer {said}, so no stream of messages; harvest.fetch_frame takes any answer"
         raise failed(ErrorKind.PROTOCOL, detail, permanent=True)
+
+
+async def _body(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it comes, without its content-encoding."""
+    if response.is_stream_consumed:  # a mock's answer, already read and decoded
+        yield response.content
+        return
+    unpacking = Unpacking(response.headers.get("content-encoding", ""))
+    async for chunk in response.aiter_raw():
+        for piece in unpacking.pieces(chunk):
+            yield piece
+            if unpacking:
+                await asyncio.sleep(0)  # a few bytes may become very many
+    if not unpacking.whole:
+        raise httpx.RemoteProtocolError("the compressed body is cut off")

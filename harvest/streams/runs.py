@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harvest import awaiting, runner
 from harvest.bars import bar
 from harvest.errors import Interrupted
-from harvest.streams.listener import Listener
+from harvest.listening import Listening
+
+if TYPE_CHECKING:
+    from harvest.streams.listener import Listener
 
 
 class ListenRun:
@@ -35,7 +38,8 @@ class ListenRun:
                 made = self._kept()
             if interrupts.count > 1:
                 runner.hand_on()
-                raise Interrupted("listening was interrupted", frame=made) from None
+                frame = None if isinstance(made, Listening) else made
+                raise Interrupted("listening was interrupted", frame=frame) from None
             if self._worker.wait(0):
                 self._worker.result()
         return made

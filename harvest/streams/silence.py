@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import TracebackType
 
-from harvest.streams.connections import Connection
+from harvest.streams.connections import SURE, Connection
 
 
 class Silence:
@@ -37,12 +38,14 @@ class Silence:
             self._timer.cancel()
         await self._limit.__aexit__(kind, error, trace)
 
-    def _look(self) -> None:
+    def _look(self, *, again: bool = False) -> None:
         if self._seconds is None:
             return
         now = self._loop.time()
         until = min(self._connection.heard, now) + self._seconds
-        if until <= now:
+        if until > now:
+            self._timer = self._loop.call_at(until, self._look)
+        elif again:
             self._limit.reschedule(until)
         else:
-            self._timer = self._loop.call_at(until, self._look)
+            self._timer = self._loop.call_later(SURE, partial(self._look, again=True))

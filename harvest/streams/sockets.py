@@ -7,12 +7,15 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidMessage,
     InvalidProxy,
     InvalidStatus,
     ProxyError,
@@ -26,10 +29,10 @@ from harvest.masks import mask
 from harvest.messages import Message
 from harvest.outcomes import Attempt
 from harvest.redirects import STATUSES
-from harvest.streams.connections import broken, failed, hop, refused, where
+from harvest.streams.connections import SURE, broken, failed, hop, refused
 from harvest.streams.options import Listen
 from harvest.streams.reconnects import End
-from harvest.streams.signing import signed
+from harvest.streams.signing import Elsewhere, signed
 
 _GOODBYE = 0.5
 """Seconds that a peer has to answer our close."""
@@ -48,6 +51,21 @@ _silent = logging.Logger("websockets", logging.CRITICAL + 1)  # its own would wr
 class _Connect(connect):
     """A handshake that leaves redirects to us, who know what must not travel along."""
 
+    within: float | None = None
+    """Seconds to reach the host; the answer may take longer."""
+    guarded = False
+    peer = ""
+    """The address of the host, where no proxy stands between."""
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        async with asyncio.timeout(self.within):
+            if self.guarded:
+                self.create_connection_kwargs["sock"] = await _public(self.ws_uri.host, self.ws_uri.port)
+            connection = await super().open_tcp_connection()
+        if self.proxy is None:
+            self.peer = str((connection.transport.get_extra_info("peername") or ("",))[0])
+        return connection
+
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
 
@@ -58,27 +76,63 @@ class Socket:
     retry = None
     last_id = ""
 
-    def __init__(self, connection: ClientConnection, limit: int) -> None:
+    def __init__(self, connection: ClientConnection, listen: Listen) -> None:
         self._connection = connection
-        self._limit = limit
+        self._limit = listen.max_message_bytes
         self.receive: Callable[[], Any] = connection.recv
-        self.send: Callable[[str | bytes], Any] = connection.send
         self.agreed = connection.subprotocol
         self.heard = 0.0
+        self._dead = False
+        self._pulse = asyncio.create_task(self._beat(listen.ping_interval)) if listen.ping_interval else None
 
     def messages(self, piece: str | bytes) -> Iterable[Message]:
         """The message that this is."""
         return (Message("text", piece),) if type(piece) is str else (Message("binary", None, piece),)  # type: ignore[arg-type]
 
+    async def send(self, message: str | bytes) -> None:
+        """Send a message; where the end has come, `receive` tells of it, after what came before it."""
+        with suppress(ConnectionClosed):
+            await self._connection.send(message)
+
     def end(self, error: Exception) -> End:
         """How it ended."""
+        if self._dead:
+            return End(Attempt(error=ErrorKind.TIMEOUT, detail="no pong came within ping_interval="))
         if isinstance(error, ConnectionClosed):
             return _end(error, self._limit)
         return broken(error, opening=False)
 
     async def close(self) -> None:
         """Say goodbye, and let go of it."""
+        if self._pulse is not None:
+            self._pulse.cancel()
         await self._connection.close()
+
+    async def _beat(self, every: float) -> None:
+        """Ping now and then, and cut off a peer of which no pong comes, nor anything else.
+
+        As long as it is us who do not read on, its pong waits behind what it sent before; websockets' own pings
+        would take it for dead.
+        """
+        while not self._dead:
+            await asyncio.sleep(every)
+            asked = monotonic()
+            try:
+                self._dead = not await self._pongs(every) and self.heard < asked
+            except ConnectionClosed:
+                return
+        self._connection.transport.abort()
+
+    async def _pongs(self, within: float) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                pong = asyncio.ensure_future(await self._connection.ping())
+        except TimeoutError:  # it does not even take what we send
+            return False
+        await asyncio.wait([pong], timeout=within)
+        if not pong.done():
+            await asyncio.sleep(SURE)
+        return pong.done()
 
 
 async def open_socket(
@@ -86,71 +140,83 @@ async def open_socket(
 ) -> Socket:
     """Connect and shake hands, over redirects if need be; raises `Ended`."""
     for hops in range(2**30):
+        opening = await _opening(call, listen, proxy(urls.carrier(call.url)), trust)
         try:
-            connection = await _connected(call, listen, proxy(urls.carrier(call.url)), trust)
+            return Socket(await opening, listen)
         except InvalidStatus as error:
-            attempt = _answer(error)
+            attempt = _answer(error, opening.peer)
             if attempt.status not in STATUSES or not listen.fetch.follow_redirects:
                 raise refused(attempt.status, attempt.headers, "opening a websocket") from None
             call = hop(call, attempt, listen, hops)
         except (ProxyError, InvalidProxy) as error:
             raise failed(ErrorKind.CONNECT, f"the proxy opened no tunnel: {mask(str(error))}") from None
         except InvalidHandshake as error:
-            raise failed(ErrorKind.PROTOCOL, f"the answer opens no websocket: {mask(str(error))}") from None
-        else:
-            return Socket(connection, listen.max_message_bytes)
+            detail = f"the answer opens no websocket: {mask(str(error))}"
+            raise failed(ErrorKind.PROTOCOL, detail, permanent=not isinstance(error, InvalidMessage)) from None
+        except ImportError as error:  # of what a SOCKS proxy needs
+            raise failed(ErrorKind.CONNECT, f"{error}; install it", permanent=True) from None
     raise AssertionError  # hop() ends a chain of redirects long before
 
 
-async def _connected(
-    call: Call, listen: Listen, proxy: str | None, trust: Callable[[], ssl.SSLContext]
-) -> ClientConnection:
+async def _opening(call: Call, listen: Listen, proxy: str | None, trust: Callable[[], ssl.SSLContext]) -> _Connect:
     auth = listen.fetch.auth
-    headers = call.pairs if call.foreign or auth is None or isinstance(auth, tuple | str) else signed(call, auth)
+    if not (call.foreign or auth is None or isinstance(auth, tuple | str)):
+        try:
+            call = await signed(call, auth)
+        except Elsewhere as error:
+            raise failed(ErrorKind.INVALID_REQUEST, str(error), permanent=True) from None
     how: dict[str, Any] = {"ssl": trust()} if call.url.startswith("wss") else {}
-    async with asyncio.timeout(listen.fetch.timeout.connect):
-        if call.guarded and proxy is None:
-            how["sock"] = await _public(*where(call.url))
-        return await _Connect(
-            call.url,
-            additional_headers=[(name, value) for name, value in headers if name not in _UNSENT],
-            user_agent_header=None,
-            subprotocols=list(listen.subprotocols) or None,  # type: ignore[arg-type]
-            compression="deflate" if listen.compression else None,
-            proxy=proxy,
-            open_timeout=None,
-            ping_interval=listen.ping_interval,
-            ping_timeout=listen.ping_interval,
-            close_timeout=_GOODBYE,
-            max_size=listen.max_message_bytes,
-            max_queue=_AHEAD,
-            logger=_silent,
-            **how,
-        )
+    if proxy is not None and proxy.startswith("https"):
+        how["proxy_ssl"] = trust()
+    made = _Connect(
+        call.url,
+        additional_headers=[pair for pair in call.pairs if pair[0] not in _UNSENT],
+        user_agent_header=None,
+        subprotocols=list(listen.subprotocols) or None,  # type: ignore[arg-type]
+        compression="deflate" if listen.compression else None,
+        proxy=proxy,
+        open_timeout=None,
+        ping_interval=None,
+        close_timeout=_GOODBYE,
+        max_size=listen.max_message_bytes,
+        max_queue=_AHEAD,
+        logger=_silent,
+        **how,
+    )
+    made.within, made.guarded = listen.fetch.timeout.connect, call.guarded and proxy is None
+    return made
 
 
 async def _public(host: str, port: int) -> socket.socket:
     """A socket that is connected to a public address of this name: the very one that was looked at."""
     loop = asyncio.get_running_loop()
+    lost: OSError | None = None
     for family, kind, proto, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if not addresses.is_private(str(address[0])):
-            made = socket.socket(family, kind, proto)
-            made.setblocking(False)
-            try:
-                await loop.sock_connect(made, address)
-            except BaseException:
-                made.close()
-                raise
+        if addresses.is_private(str(address[0])):
+            continue
+        made = socket.socket(family, kind, proto)
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, address)
+        except OSError as error:
+            made.close()
+            lost = error
+        except BaseException:
+            made.close()
+            raise
+        else:
             return made
+    if lost is not None:
+        raise lost
     raise failed(ErrorKind.BLOCKED, ErrorKind.BLOCKED.sentence, permanent=True)
 
 
-def _answer(error: InvalidStatus) -> Attempt:
+def _answer(error: InvalidStatus, peer: str) -> Attempt:
     response = error.response
     headers: dict[str, str] = {}
     for name, value in response.headers.raw_items():
         headers.setdefault(name.lower(), value)
-    return Attempt(status=response.status_code, headers=headers)
+    return Attempt(status=response.status_code, headers=headers, peer=peer)
 
 
 def _end(closed: ConnectionClosed, limit: int) -> End:
@@ -160,12 +226,12 @@ def _end(closed: ConnectionClosed, limit: int) -> End:
         return _closed(theirs.code, theirs.reason)
     if ours is None:
         return End(Attempt(error=ErrorKind.PROTOCOL, detail="the connection was lost without a close (1006)"))
-    if ours.code == CloseCode.INTERNAL_ERROR:
-        return End(Attempt(error=ErrorKind.TIMEOUT, detail="no pong came within ping_interval="))
     if ours.code == CloseCode.MESSAGE_TOO_BIG:
-        detail = f"a message is larger than max_message_bytes={limit:,}"
+        pieces = "fragments" in ours.reason  # of which websockets takes only so many
+        detail = f"a message {'came in too many pieces' if pieces else f'is larger than max_message_bytes={limit:,}'}"
         return End(Attempt(error=ErrorKind.TOO_LARGE, detail=detail))
-    return End(Attempt(error=ErrorKind.PROTOCOL, detail=f"the server broke the protocol: {ours.reason or ours.code}"))
+    fault = "a text is no UTF-8" if ours.code == CloseCode.INVALID_DATA else "the server broke the protocol"
+    return End(Attempt(error=ErrorKind.PROTOCOL, detail=f"{fault}: {ours.reason or ours.code}"))
 
 
 def _closed(code: int, reason: str) -> End:

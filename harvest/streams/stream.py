@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from random import random
 from time import monotonic, time
@@ -13,6 +14,7 @@ from harvest import retries
 from harvest.calls import Call
 from harvest.errors import ErrorKind, HarvestError
 from harvest.listening import Listening
+from harvest.masks import mask
 from harvest.messages import Message
 from harvest.outcomes import Attempt
 from harvest.streams.connections import Connection, Ended, broken
@@ -20,7 +22,7 @@ from harvest.streams.judge import Judge
 from harvest.streams.options import Listen
 from harvest.streams.reconnects import End, Tries
 from harvest.streams.silence import Silence
-from harvest.urls import shown
+from harvest.urls import is_socket, shown
 
 
 class Hearing(Protocol):
@@ -53,23 +55,25 @@ class Stream:
     """
 
     def __init__(self, call: Call, listen: Listen, judge: Judge, hearing: Hearing, start: tuple[int, str]) -> None:
-        self._call, self._listen = call, listen
+        self._call = replace(call, method="GET", content=None) if is_socket(call.url) else call
+        self._listen = listen
         self._judge, self._hearing = judge, hearing
         self._counts = hearing.counts
         self._tries = Tries(listen.fetch.retry, listen.reconnect)
         self._url = shown(call.url)
         self._seq, self._last_id = start
         self.messages = self._connections = 0
+        self._opened = inf
         self._asked: float | None = None
 
     async def run(self) -> None:
         """Listen until the stream is over."""
         while True:
-            before, began = self.messages, monotonic()
+            before, self._opened = self.messages, inf
             end = await self._connection()
             if end is None:
                 return
-            lived, came = monotonic() - began, self.messages - before
+            lived, came = max(monotonic() - self._opened, 0.0), self.messages - before
             asked = _asked(end.attempt)
             asked = self._asked if asked is None else asked
             pause = self._tries.after(self._call, end, lived, came, random(), asked)
@@ -90,29 +94,38 @@ class Stream:
         self._counts.open += 1
         self._counts.reconnects += self._connections > 0
         self._connections += 1
+        self._opened = monotonic()
+        idle = self._listen.fetch.timeout.idle
         try:
-            async with Silence(connection, self._listen.fetch.timeout.idle):
-                await self._listened(connection)
+            replies = await self._open(connection)
+            async with Silence(connection, idle):
+                await self._listened(connection, (*self._call.told, *replies))
                 return None
         except HarvestError:  # of the store
             raise
         except Ended as ended:
             return ended.end
-        except TimeoutError:
-            detail = f"nothing came for {self._listen.fetch.timeout.idle:g} s, which is Timeout(idle=)"
-            return End(Attempt(error=ErrorKind.TIMEOUT, detail=detail))
         except Exception as error:  # of the system, TLS, httpx or websockets
-            return connection.end(error)
+            if idle is None or not isinstance(error, TimeoutError):
+                return connection.end(error)
+            detail = f"nothing came for {idle:g} s, which is Timeout(idle=)"
+            return End(Attempt(error=ErrorKind.TIMEOUT, detail=detail))
         finally:
             self._counts.open -= 1
-            self._last_id, self._asked = connection.last_id, connection.retry
+            self._last_id = connection.last_id
+            self._asked = self._asked if connection.retry is None else connection.retry
             await connection.close()
 
-    async def _listened(self, connection: Connection) -> None:
-        """Take what comes until it is enough; raises `Ended`."""
-        opened = Message("open", connection.agreed)
-        await self._hear(opened)
-        for each in (*self._call.told, *self._judge.replies(opened)):
+    async def _open(self, connection: Connection) -> Sequence[str | bytes]:
+        """The row that says so; what to reply to it."""
+        message = self._numbered(Message("open", connection.agreed))
+        replies = self._judge.replies(message)
+        await self._hear(message)
+        return replies
+
+    async def _listened(self, connection: Connection, told: Sequence[str | bytes]) -> None:
+        """Tell it that, and take what comes until it is enough; raises `Ended`."""
+        for each in told:
             await connection.send(each)
         take, judge, most = self._hearing.take, self._judge, self._listen.max_messages
         receive, messages, row, url = connection.receive, connection.messages, self._call.row, self._url
@@ -135,10 +148,13 @@ class Stream:
                 for reply in replies:
                     await connection.send(reply)
 
-    async def _hear(self, message: Message) -> None:
+    def _numbered(self, message: Message) -> Message:
         message.row, message.seq, message.url = self._call.row, self._seq, self._url
         message.received_at = time()
         self._seq += 1
+        return message
+
+    async def _hear(self, message: Message) -> None:
         if not self._hearing.take(message):
             await self._hearing.room()
 
@@ -148,14 +164,12 @@ class Stream:
         kind = attempt.error or (ErrorKind.HTTP if attempt.status >= 400 else None)
         if kind is not None:
             self._counts.errors[f"http {attempt.status}" if kind is ErrorKind.HTTP else str(kind)] += 1
-        again = "" if pause is None else f"; again in {pause:.1f} s"
-        if pause is None and not end.clean and self._tries.made > 1:
-            again = f"; given up after {self._tries.made} attempts"
+        comes = self._tries.given_up if pause is None else f"again in {pause:.1f} s"
         closed = end.clean or end.code is not None
         code = None if end.code is None else str(end.code)
         message = Message("close" if closed else "error", end.reason or None, event=code, error=kind, ok=False)
-        message.error_detail = attempt.detail + again
-        await self._hear(message)
+        message.error_detail = mask(attempt.detail) + (f"; {comes}" if comes else "")
+        await self._hear(self._numbered(message))
 
 
 def _asked(attempt: Attempt) -> float | None:

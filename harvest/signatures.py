@@ -48,12 +48,12 @@ def spelling(
     return spelled_out, described
 
 
-def told_alike(verb: Callable[..., Any], method: Callable[..., Any]) -> None:
+def told_alike(verb: Callable[..., Any], method: Callable[..., Any], as_told: str = "") -> None:
     """Give a method of `Harvester` the help of its verb, with its own words second and its own example."""
     summary, _, rest = (verb.__doc__ or "").partition("\n\n")
     rest = re.sub(r"^>>> import .*harvest.*$", r"\g<0>\n>>> api = harvest.Harvester()", rest, flags=re.MULTILINE)
     rest = rest.replace(f"harvest.{verb.__name__}(", f"api.{verb.__name__}(")
-    own = f"{method.__doc__} What is left out here is as the harvester was told."
+    own = f"{method.__doc__} What is left out here is as the harvester was told{as_told}."
     method.__doc__ = f"{summary}\n\n{own}\n\n{rest}"
 
 

@@ -90,8 +90,7 @@ def test_max_messages_over_reconnects(streams: Streams) -> None:
     assert (frame.kind == "open").sum() == 3
 
 
-@pytest.mark.parametrize("most", [1, 2_500])
-@pytest.mark.parametrize("verb", ["frame", "iter", "to"])
+@pytest.mark.parametrize(("verb", "most"), [("frame", 1), ("frame", 2_500), ("iter", 777), ("to", 2_500)])
 def test_max_total(streams: Streams, tmp_path: Path, most: int, verb: str) -> None:
     """`max_total` is the number of messages of all streams, exactly, however many are fast; the counts say the same."""
     urls, told = [streams.url("/burst?n=1000")] * FAST, list[Listening]()

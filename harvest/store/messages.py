@@ -86,7 +86,9 @@ class Messages:
         tables: list[pa.Table] = []
         sealed = 0
         for path in self._paths():
-            sealed = max(sealed, self._take(path, wanted, tables))
+            through, table = self._read(path, wanted)
+            tables.append(shapes.fitted(table, wanted))
+            sealed = max(sealed, through)
         tables += [shapes.fitted(batch, wanted) for number, batch in fresh if number > sealed]
         return pa.concat_tables(tables) if tables else wanted.empty_table()
 
@@ -101,11 +103,9 @@ class Messages:
             journal.close()
 
     @staticmethod
-    def _take(path: Path, wanted: pa.Schema, tables: list[pa.Table]) -> int:
-        """Read a file, and up to which batch it goes: opened once, for it may be replaced by one that goes further."""
+    def _read(path: Path, wanted: pa.Schema) -> tuple[int, pa.Table]:
+        """A file, and up to which batch it goes: opened once, for it may be replaced by one that goes further."""
         with parts.named(path), pq.ParquetFile(path) as file:
             have = set(file.schema_arrow.names)
-            names = [name for name in wanted.names if name in have]
-            for group in range(file.num_row_groups):
-                tables.append(shapes.fitted(file.read_row_group(group, columns=names), wanted))
-            return int(parts.about(file.schema_arrow).get("through", 0))
+            table = file.read([name for name in wanted.names if name in have])
+            return int(parts.about(file.schema_arrow).get("through", 0)), table

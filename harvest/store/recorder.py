@@ -128,7 +128,7 @@ class Recorder:
         if stream is None:
             self._refused(message)
         else:
-            clean = secrets.message(message, stream.hidden)
+            clean = _clean(message, stream.hidden)
             self._heard.append(_Heard(clean, stream.item, stream.key, None, stream.hidden))
             if message.kind == "event" and message.event_id != stream.last_id:
                 stream.last_id = _storable(message.event_id, stream.hidden)
@@ -176,6 +176,15 @@ class Recorder:
         columns |= {name: table.column(name) for name in table.column_names}
         selected = batches.picked([each.values for each in messages], self._selection.columns)
         self._archive.append(caller, columns, selected, states, hidden)
+
+
+def _clean(message: Message, hidden: Collection[str]) -> Message:
+    """The message without the secrets of its stream's request."""
+    clean = secrets.message(message, hidden)
+    if clean is not message:
+        clean.event = message.event and secrets.hide(message.event, hidden)
+        clean.event_id = message.event_id and secrets.hide(message.event_id, hidden)
+    return clean
 
 
 def _storable(event_id: str | None, hidden: Collection[str]) -> str:

@@ -168,8 +168,9 @@ WORDS = """\
         From a `Message` to whether its stream is to end with it. What it raises costs its row only.
     send : str, bytes, dict, list or callable, optional
         What a websocket is told once it is open, and again after each reconnection: a text (a template, or
-        the name of a column), bytes, a mapping that is sent as JSON, or a list of those. Or a function: it gets
-        each `Message`, the ``open`` ones, too, and returns what to reply, or None.
+        the name of a column), bytes, a mapping that is sent as JSON, or a list of those. JSON text is sent as it
+        stands, but for ``{column}`` in it. Or a function: it gets each `Message`, the ``open`` ones, too, and
+        returns what to reply, or None.
     reconnect : bool, optional
         Whether to connect again where the server ended the stream in due form; by default after any close of
         a websocket but 1000, and after the end of server-sent events that were asked for with GET. A

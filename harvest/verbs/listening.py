@@ -14,7 +14,7 @@ from harvest.listening import Listening
 from harvest.messages import Message
 from harvest.signatures import told_alike
 from harvest.streams.methods import spelled_out
-from harvest.streams.options import ListenOptions
+from harvest.streams.options import OF_HARVESTER, ListenOptions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -217,4 +217,4 @@ def listen_to(
 
 
 for _verb in (listen_frame, alisten_frame, listen_iter, listen_to):
-    told_alike(_verb, getattr(Harvester, _verb.__name__))
+    told_alike(_verb, getattr(Harvester, _verb.__name__), f", as far as it is one of {', '.join(sorted(OF_HARVESTER))}")

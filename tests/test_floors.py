@@ -69,6 +69,7 @@ FLOORS = [
     ["streams.stream"],
     ["streams.listener"],
     ["runs", "streams.runs"],
+    ["streams.works"],
     ["streams.methods"],
     ["streams"],
     ["harvester"],

@@ -274,6 +274,14 @@ def test_closing_is_polite(streams: Streams) -> None:
     assert streams.closes("/silent") == [(1000, "")] * 20
 
 
+def test_ending_while_streams_close(streams: Streams, no_leaks: None) -> None:
+    """Streams that are just saying goodbye, to peers that do not answer, are let go of when all is to end."""
+    urls = [*[streams.url("/dead?after=3")] * 5, streams.url("/slow?n=9&every=0.05")]
+    frame = harvest.listen_frame(urls, until=lambda message: message.row < 5, max_total=6, **QUIET)
+    assert len(spoken(frame)) == 6
+    assert closed(streams)
+
+
 # Message by message
 
 

@@ -119,7 +119,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.one_of(*(st.lists(kind, min_size=1, max_size=4) for kind in (VALUES, st.integers(0, 9)))), max_size=4)
 )
@@ -128,7 +128,7 @@ def test_parsed_values_of_changing_types_are_one_column(
 ) -> None:
     """Whatever types come in one commit and the next, and in one run and the next, all values are there.
 
-    Where they have one type, it is that of the frame.
+    Where they have one type, or are of JSON, they are just what they would be in the frame.
     """
     folder = tmp_path / str(len(list(tmp_path.iterdir())))
     with pytest.MonkeyPatch.context() as patch:
@@ -143,7 +143,7 @@ def test_parsed_values_of_changing_types_are_one_column(
     found = frame.loc[frame["kind"] == "text", "parsed"]
     assert found.isna().tolist() == [value is None for value in said]
     kinds = {type(value) for value in said if value is not None}
-    if len(kinds) == 1:
+    if len(kinds) == 1 or kinds <= {bool, int, str, list}:
         url = streams.url(f"/burst?n={len(said)}")
         whole = harvest.listen_frame([url], parse=picking(said), **QUIET)
         wanted = whole.loc[whole["kind"] == "text", "parsed"]

@@ -16,7 +16,6 @@ A store of messages has the same files but for `_errors.parquet`; see `archive`.
 from harvest.store.batches import check_columns
 from harvest.store.foresight import Foresight
 from harvest.store.reading import read, reader
-from harvest.store.recorder import Recorder
 from harvest.store.store import Store
 
-__all__ = ["Foresight", "Recorder", "Store", "check_columns", "read", "reader"]
+__all__ = ["Foresight", "Store", "check_columns", "read", "reader"]

@@ -1,4 +1,4 @@
-"""The listening verbs as methods: each reads its arguments, and listens in a worker."""
+"""The listening verbs as methods."""
 
 from __future__ import annotations
 
@@ -9,32 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import pandas as pd
 
-from harvest import runner
-from harvest.bars import bar
-from harvest.channel import Channel
-from harvest.delivery import TOGETHER, Delivery
-from harvest.interchange import As, handed
+from harvest.interchange import As
 from harvest.listening import Listening
-from harvest.memory import keep
 from harvest.messages import Message
 from harvest.policies import Timeout
 from harvest.signatures import spelling
-from harvest.store import Recorder
-from harvest.streams import orders
 from harvest.streams.options import OF_HARVESTER, WORDS, ListenOptions, shown_defaults
-from harvest.streams.runs import ListenRun
-from harvest.streams.sinks import Collected, Handed
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from harvest.streams.listener import Listener
+    from harvest.streams.runs import ListenRun
 
 spelled_out, _ = spelling(shown_defaults(), ListenOptions.__annotations__, WORDS)
-
-_BUFFER = 1_024 - TOGETHER
-"""Messages that wait for a consumer, besides those that he has taken together."""
 
 
 class Listens:
@@ -83,26 +71,18 @@ class Listens:
     @spelled_out
     def listen_iter(self, data: Any, url: str | None = None, **options: Unpack[ListenOptions]) -> Iterator[Message]:
         """See `harvest.listen_iter`."""
-        listen, selection, source = orders.read(data, url, self._all(options), keep=False)
-        channel = Channel(_BUFFER)
-        listener = _listener(source, listen, selection, Handed(channel))
-        shown = bar(listener, listen.fetch.progress, listener.counts.total, "message")
-        return Delivery(channel, runner.Worker(listener.run), together=TOGETHER).items(shown)
+        from harvest.streams import works  # loads what listens
+
+        return works.one_by_one(data, url, self._all(options))
 
     @spelled_out
     def listen_to(
         self, data: Any, path: str | PathLike[str], url: str | None = None, **options: Unpack[ListenOptions]
     ) -> Listening:
         """See `harvest.listen_to`."""
-        listen, selection, source = orders.read(data, url, self._all(options), keep=False, path=path)
-        recorder = Recorder(source, listen.fetch, selection, path)
-        listener = _listener(source, listen, selection, recorder)
+        from harvest.streams import works
 
-        def work(stopping: Any) -> None:
-            with recorder:
-                listener.run(stopping)
-
-        made: Listening = ListenRun(listener, runner.Worker(work), lambda: listener.summary).block()
+        made: Listening = works.into_a_folder(data, path, url, self._all(options)).block()
         return made
 
     def _all(self, options: Any) -> dict[str, Any]:
@@ -113,23 +93,6 @@ class Listens:
         return {**own, **options}
 
     def _listen_run(self, data: Any, url: str | None, options: Any, as_: As) -> ListenRun:
-        listen, selection, source = orders.read(data, url, self._all(options), as_=as_)
-        sink = Collected(source, selection, listen.fetch.prefix)
-        listener = _listener(source, listen, selection, sink)
+        from harvest.streams import works
 
-        def made() -> Any:
-            frame = sink.frame(listener.pulled)
-            if not listener.pulled:  # a mistake was made
-                return handed(frame, as_)
-            keep(frame)  # before anything can go wrong
-            shown = handed(frame, as_)
-            keep(shown)
-            return shown
-
-        return ListenRun(listener, runner.Worker(listener.run), made)
-
-
-def _listener(*about: Any) -> Listener:
-    from harvest.streams.listener import Listener  # loads asyncio
-
-    return Listener(*about)
+        return works.into_a_frame(data, url, self._all(options), as_)

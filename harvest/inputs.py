@@ -232,13 +232,13 @@ class StreamInput:
 def _framed(items: Sequence[Any], url: str, start: int) -> pd.DataFrame:
     index = pd.RangeIndex(start, start + len(items))
     if all(type(item) is str for item in items):
-        return _writable({"url": list(items)}, index)
+        return _writable({"url": list(items) or pd.Series(dtype="str")}, index)
     records = [_record(item, url) for item in items]
     names = list(dict.fromkeys(name for record in records for name in record)) or ["url"]
     return _writable({name: [record.get(name) for record in records] for name in names}, index)
 
 
-def _writable(columns: dict[Any, list[Any]], index: pd.Index[Any]) -> pd.DataFrame:
+def _writable(columns: dict[Any, Any], index: pd.Index[Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(columns, index=index)
     except UnicodeEncodeError:  # no column and no file can hold a lone surrogate

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
-
-import orjson
 
 from harvest.calls import Call, Headers
 from harvest.errors import ErrorKind, UsageError
 from harvest.masks import mask
 from harvest.options import Options
 from harvest.outcomes import Outcome
+from harvest.tellings import telling
 from harvest.templates import Filler, Template, Unfillable, filler
 from harvest.urls import HTTP, is_normal, shown
-from harvest.wire import Document, Unsendable, ready
+from harvest.wire import Unsendable, ready
 
 PARTS = ("method", "params", "headers", "json", "content")
 """What a row may bring beside its URL."""
@@ -81,38 +80,11 @@ class Recipe:
 
     def _telling(self, send: Any) -> Filler:
         """What a row tells a websocket."""
+        how = partial(self._part, "send"), self.names.add
         if self._columns is not None:
-            return self._structured(send, self._columns)
-        self._structured(send, ())  # complains now
-        return lambda row: self._structured(send, row)(row)
-
-    def _structured(self, send: Any, names: Collection[Any]) -> Filler:
-        """JSON text is no template, for all its braces; its values are, where they name columns."""
-        if isinstance(send, list | tuple):
-            inner = [self._structured(each, names) for each in send]
-            return lambda row: [fill(row) for fill in inner]
-        if not isinstance(send, str):
-            return self._part("send", send)
-        if send in names:
-            self._check([send])
-            return lambda row: row.get(send)
-        placeholder = _placeholder(names)
-        if (document := _document(send, placeholder)) is None:
-            return self._no_json(send)
-        if not re.search(placeholder, send):
-            return lambda row: send
-        fill = self._part("send", _escaped(document, placeholder))
-        return lambda row: Document(fill(row))
-
-    def _no_json(self, send: str) -> Filler:
-        try:
-            return self._part("send", send)
-        except UsageError:
-            if send.lstrip()[:2] not in ('{"', '["', "[{", "[["):
-                raise
-            raise UsageError(
-                'send= is neither JSON nor a template of these columns; write a mapping: send={"op": "{column}"}'
-            ) from None
+            return telling(send, self._columns, *how)
+        telling(send, (), *how)  # complains now
+        return lambda row: telling(send, row, *how)(row)
 
     def _part(self, part: str, value: Any) -> Filler:
         if isinstance(value, str) and self._columns is not None and value in self._columns:
@@ -180,37 +152,6 @@ class Recipe:
 def _given(options: Options, part: str) -> bool:
     value = getattr(options, part)
     return value is not None and not (part == "method" and value == "GET")
-
-
-def _placeholder(names: Collection[Any]) -> str:
-    """A pattern of what names one of these columns."""
-    known = "|".join(re.escape(name) for name in names if isinstance(name, str))
-    return rf"({{(?:{known})(?::[^{{}}]*)?}})" if known else "((?!))"
-
-
-def _document(text: str, placeholder: str) -> Any:
-    """What a text says in JSON, if it does: a placeholder may stand there without quotes."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    for written in (text, re.sub(rf"(?<=[:,\[\s]){placeholder}(?=\s*[,\]}}])", r'"\1"', text)):
-        try:
-            return orjson.loads(written)
-        except orjson.JSONDecodeError:
-            continue
-    return None
-
-
-def _escaped(value: Any, placeholder: str) -> Any:
-    """The same with nothing in its texts that looks like a placeholder but is none."""
-    if isinstance(value, dict):
-        return {name: _escaped(each, placeholder) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_escaped(each, placeholder) for each in value]
-    if not isinstance(value, str):
-        return value
-    pieces = re.split(rf"(?<!{{){placeholder}(?!}})", value)
-    pieces[::2] = [piece.replace("{", "{{").replace("}", "}}") for piece in pieces[::2]]
-    return "".join(pieces)
 
 
 def invalid(row: int, url: str, detail: str) -> Outcome:

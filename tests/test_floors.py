@@ -38,7 +38,7 @@ FLOORS = [
     ["pacing.host"],
     ["pacing"],
     ["retries", "redirects", "proxies", "progress", "selection", "wire", "verdicts", "sharing", "runner", "previews"],
-    ["coroutines", "awaiting", "timeline", "bars"],
+    ["coroutines", "awaiting", "timeline", "bars", "tellings"],
     ["recipes", "frames", "turns", "jobs", "memory"],
     ["inputs"],
     ["deadlines", "hosts", "later", "lessons"],

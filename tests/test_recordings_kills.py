@@ -611,7 +611,7 @@ def test_a_folder_that_vanishes_ends_the_run(again: bool, streams: Streams, tmp_
         return False
 
     with pytest.raises(harvest.StoreError, match=r"lost files|cannot be used any more"):
-        harvest.listen_to([url], folder, until=vanish, **QUIET)
+        harvest.listen_to([url], folder, until=vanish, seconds=10, **QUIET)
     assert not list(folder.glob("part-*"))
     assert events(stored(tmp_path / "gone"))[url] >= 3
 

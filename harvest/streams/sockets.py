@@ -106,7 +106,10 @@ class Socket:
         """Say goodbye, and let go of it."""
         if self._pulse is not None:
             self._pulse.cancel()
-        await self._connection.close()
+        try:
+            await self._connection.close()
+        finally:
+            self._connection.transport.abort()  # where we are not to wait for its answer
 
     async def _beat(self, every: float) -> None:
         """Ping now and then, and cut off a peer of which no pong comes, nor anything else.

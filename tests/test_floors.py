@@ -54,6 +54,7 @@ FLOORS = [
     ["engines"],
     ["store.keys", "store.settling", "store.lock"],
     ["store.secrets", "store.journal", "store.parts"],
+    ["store.salvage"],
     ["store.batches", "store.sealing", "store.folder", "store.faults", "store.log", "store.messages"],
     ["store.reading", "store.writer"],
     ["store.recall", "store.foresight", "store.archive"],

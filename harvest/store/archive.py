@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from harvest import frames, shapes
 from harvest.errors import UsageError
-from harvest.store import folder, parts
+from harvest.store import folder, parts, salvage
 from harvest.store.journal import VERSION
-from harvest.store.log import KIND, LAST, STANDING, Log, States, holds_answers, open_log, readable, states
+from harvest.store.log import KIND, LAST, STANDING, Log, States, holds_answers, open_log, states
 from harvest.store.writer import FULL_BYTES, FULL_ROWS, SMALL_BYTES, SMALL_ROWS
 
 log = logging.getLogger("harvest")
@@ -58,7 +58,7 @@ class Archive:
         if holds_answers(self.folder):
             raise UsageError(f"the store {str(self.folder)!r} holds what was fetched, no messages; name another folder")
         for path in (parts.path_of(self.folder, number) for number in parts.numbers(self.folder)):
-            if readable(path) is None:
+            if salvage.readable(path) is None:
                 folder.put_aside(path)
                 log.warning("%s is damaged; its messages are lost to this store", path)
         return open_log(self.folder, folder.put_aside)

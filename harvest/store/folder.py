@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from harvest import shapes
 from harvest.errors import UsageError
-from harvest.store import parts
+from harvest.store import parts, salvage
 from harvest.store.journal import NAME, PART, RUN, SEQ, Journal
 from harvest.store.lock import Lock
 from harvest.store.settling import ERRORS
@@ -26,8 +24,6 @@ log = logging.getLogger("harvest")
 
 _NEW = f"{NAME}.tmp"
 """A journal that is being rebuilt."""
-_UNSOUND = (sqlite3.DatabaseError, pa.ArrowException, OSError, ValueError, TypeError)
-"""What the check of a damaged journal may raise."""
 
 
 def claim(path: str) -> tuple[Path, Lock]:
@@ -53,7 +49,7 @@ def _check_foreign(folder: Path) -> None:
     if not ours and (others := [name for name in names if not name.startswith(("_", "."))]):
         raise UsageError(f"the store {str(folder)!r} holds other things ({others[0]!r}, …); name an empty folder")
     first = next(iter(sorted(folder.glob("part-*.parquet"))), None)
-    schema = _readable(first) if first is not None and NAME not in names else None
+    schema = salvage.readable(first) if first is not None and NAME not in names else None
     if schema is not None and not parts.about(schema):
         raise UsageError(f"the store {str(folder)!r} holds Parquet files of another origin; name an empty folder")
     if not os.access(folder, os.W_OK):
@@ -62,7 +58,7 @@ def _check_foreign(folder: Path) -> None:
 
 def open_journal(folder: Path) -> Journal:
     """The journal, in accordance with the parts; rebuilt from them if it is damaged or gone."""
-    journal = _sound(folder)
+    journal = salvage.sound(folder, lambda: Journal(folder, writing=True))
     if journal is None:
         journal = _rebuilt(folder)
     elif parts.numbers(folder) and not journal.noted("seals", {}) and not journal.size()[0]:
@@ -73,35 +69,14 @@ def open_journal(folder: Path) -> Journal:
     return journal
 
 
-def _sound(folder: Path) -> Journal | None:
-    """The journal, unless it is damaged; what the disk complains of is raised."""
-    try:
-        journal = Journal(folder, writing=True)
-    except (sqlite3.DatabaseError, ValueError) as error:
-        if isinstance(error, UsageError) or _is_of_the_disk(error):
-            raise
-        return None
-    try:
-        if journal.is_sound():
-            return journal
-    except _UNSOUND as error:
-        log.debug("the journal of %s is damaged: %s", folder, error)
-    journal.close()
-    return None
-
-
-def _is_of_the_disk(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "no such" not in str(error)
-
-
 def _rebuilt(folder: Path) -> Journal:
     """A new journal from the parts and from what can be read of the old one."""
-    saved = list(_salvaged(folder))
+    saved = [batch for _, batch in salvage.batches(folder)]
     journal = Journal(folder, writing=True, name=_NEW)
     places = count()
     schemas, exact = [], set()
     for number in (ERRORS, *parts.numbers(folder)):  # what is in a part counts
-        if schema := _readable(parts.path_of(folder, number)):
+        if schema := salvage.readable(parts.path_of(folder, number)):
             schemas.append(schema)
             journal.add_places(_places(folder, number, schema, places))
             exact |= _exact(parts.path_of(folder, number), schema)
@@ -160,31 +135,6 @@ def _state(folder: Path, schemas: list[pa.Schema], saved: list[pa.Table], places
     }
 
 
-def _salvaged(folder: Path) -> Iterator[pa.Table]:
-    """The batches that can still be read."""
-    try:
-        journal = Journal(folder, writing=False)
-    except (sqlite3.DatabaseError, ValueError):
-        return
-    try:
-        for number in journal.numbers():
-            yield from _batch(journal, number)
-    except sqlite3.DatabaseError as error:
-        log.debug("no more batches can be found: %s", error)
-    finally:
-        journal.close()
-
-
-def _batch(journal: Journal, number: int) -> list[pa.Table]:
-    try:
-        (batch,) = journal.batches(numbers=[number])
-        batch.validate(full=True)
-    except _UNSOUND as error:
-        log.debug("batch %d cannot be read: %s", number, error)
-        return []
-    return [batch]
-
-
 def _places(folder: Path, number: int, schema: pa.Schema, places: Iterator[int]) -> Iterator[tuple[Any, ...]]:
     """What a journal keeps of each request in a file."""
     prefix = parts.about(schema).get("prefix", "")
@@ -198,7 +148,7 @@ def _places(folder: Path, number: int, schema: pa.Schema, places: Iterator[int])
 
 def _seals(folder: Path) -> dict[str, str]:
     """The seals of all files, by their numbers."""
-    found = {number: _readable(parts.path_of(folder, number)) for number in (ERRORS, *parts.numbers(folder))}
+    found = {number: salvage.readable(parts.path_of(folder, number)) for number in (ERRORS, *parts.numbers(folder))}
     return {str(number): parts.about(schema).get("seal", "") for number, schema in found.items() if schema is not None}
 
 
@@ -212,7 +162,7 @@ def _mend(folder: Path, journal: Journal) -> None:
     for number in sorted({ERRORS, *map(int, noted), *parts.numbers(folder)}):
         path = parts.path_of(folder, number)
         there = path.exists()
-        if there and _readable(path) is not None:
+        if there and salvage.readable(path) is not None:
             continue
         if there:
             put_aside(path)
@@ -229,20 +179,13 @@ def _catch_up(folder: Path, journal: Journal) -> None:
     places = count(journal.noted("next", 0))
     for number, seal in seals.items():
         path = parts.path_of(folder, int(number))
-        if noted.get(number) != seal and (schema := _readable(path)) is not None:
+        if noted.get(number) != seal and (schema := salvage.readable(path)) is not None:
             rows = list(_places(folder, int(number), schema, places))
             journal.forget(int(number))  # it may be an older copy, with fewer rows
             known = journal.find([row[0] for row in rows])
             kept = (row for row in rows if row[0] not in known or (int(number) and not known[row[0]].settled))
             journal.add_places(kept)
     journal.note(seals=noted | seals, next=next(places))
-
-
-def _readable(path: Path) -> pa.Schema | None:
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError):
-        return None
 
 
 def put_aside(path: Path) -> None:

@@ -6,14 +6,14 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from harvest.errors import UsageError
-from harvest.store import parts
+from harvest.store import parts, salvage
 from harvest.store.journal import NAME, SEQ, Journal, transaction
 from harvest.store.settling import ERRORS
 
@@ -30,8 +30,6 @@ _FURTHER = """
 INSERT INTO streams VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET seq = excluded.seq, event_id = excluded.event_id WHERE excluded.seq > seq
 """
-_UNSOUND = (sqlite3.DatabaseError, pa.ArrowException, OSError, ValueError, TypeError)
-"""What a look at a damaged journal may raise."""
 
 STANDING = ("key", "seq", "kind", "event_id")
 """Columns that tell where a stream stands."""
@@ -103,9 +101,9 @@ def states(tables: Iterable[pa.Table], prefix: str) -> dict[str, tuple[int, str]
 
 def open_log(folder: Path, put_aside: Callable[[Path], None]) -> Log:
     """The journal of a folder; if it is damaged, a new one with what can be read of it, and a copy is put aside."""
-    if (found := _sound(folder)) is not None:
+    if (found := salvage.sound(folder, lambda: Log(folder))) is not None:
         return found
-    saved = list(_salvaged(folder))
+    saved = list(salvage.batches(folder))
     if any(SEQ in batch.column_names for _, batch in saved):
         raise UsageError(f"the store {str(folder)!r} holds what was fetched, no messages; name another folder")
     new = Log(folder, _NEW)
@@ -124,49 +122,6 @@ def open_log(folder: Path, put_aside: Callable[[Path], None]) -> Log:
     return Log(folder)
 
 
-def _sound(folder: Path) -> Log | None:
-    """The journal, unless it is damaged; what the disk complains of is raised."""
-    try:
-        found = Log(folder)
-    except (sqlite3.DatabaseError, ValueError) as error:
-        if isinstance(error, UsageError) or _is_of_the_disk(error):
-            raise
-        return None
-    try:
-        if found.is_sound():
-            return found
-    except _UNSOUND as error:
-        log.debug("the journal of %s is damaged: %s", folder, error)
-    found.close()
-    return None
-
-
-def _salvaged(folder: Path) -> Iterator[tuple[int, pa.Table]]:
-    """The batches that can still be read, with their numbers."""
-    try:
-        journal = Journal(folder, writing=False)
-    except (sqlite3.DatabaseError, ValueError):
-        return
-    try:
-        for number in journal.numbers():
-            if (batch := _batch(journal, number)) is not None:
-                yield number, batch
-    except sqlite3.DatabaseError as error:
-        log.debug("no more batches can be found: %s", error)
-    finally:
-        journal.close()
-
-
-def _batch(journal: Journal, number: int) -> pa.Table | None:
-    try:
-        (batch,) = journal.batches(numbers=[number])
-        batch.validate(full=True)
-    except _UNSOUND as error:
-        log.debug("batch %d cannot be read: %s", number, error)
-        return None
-    return batch
-
-
 def holds_messages(folder: Path) -> bool:
     """Whether a folder is a store of messages."""
     return _kind(folder) is True
@@ -180,7 +135,7 @@ def holds_answers(folder: Path) -> bool:
 def _kind(folder: Path) -> bool | None:
     """Whether it holds messages, by a file that can be read or else by the journal; None if nothing tells."""
     for number in parts.numbers(folder):
-        if (schema := readable(parts.path_of(folder, number))) is not None:
+        if (schema := salvage.readable(parts.path_of(folder, number))) is not None:
             return bool(parts.about(schema).get(KIND, False))
     if parts.path_of(folder, ERRORS).exists():
         return False
@@ -189,7 +144,7 @@ def _kind(folder: Path) -> bool | None:
     try:
         journal = Journal(folder, writing=False)
     except (sqlite3.DatabaseError, ValueError) as error:
-        if isinstance(error, UsageError) or _is_of_the_disk(error):
+        if isinstance(error, UsageError) or salvage.is_of_the_disk(error):
             raise
         return None
     try:
@@ -203,15 +158,3 @@ def _kind(folder: Path) -> bool | None:
 def _noted_kind(journal: Journal) -> bool | None:
     kind: bool | None = journal.noted(KIND, None if journal.noted("run", None) is None else False)
     return kind
-
-
-def readable(path: Path) -> pa.Schema | None:
-    """The schema of a file, unless it is damaged."""
-    try:
-        return parts.schema_of(path)
-    except (parts.Damaged, FileNotFoundError):
-        return None
-
-
-def _is_of_the_disk(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "no such" not in str(error)

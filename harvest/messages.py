@@ -69,13 +69,28 @@ class Message:
     ok: bool = True
     values: tuple[object, ...] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the text or the content.
+
+        Examples
+        --------
+        >>> import harvest
+        >>> harvest.Message("text", "é").size
+        2
+        """
+        text = self.text
+        if text is None:
+            return len(self.content or b"")
+        return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
     def json(self) -> Any:
         """The text, parsed; for `parse`, `until` and `send` functions.
 
         Returns
         -------
         object
-            Dicts, lists, texts and numbers.
+            Dicts, lists, texts and numbers; None of what is no message, such as an ``open``.
 
         Raises
         ------
@@ -88,4 +103,4 @@ class Message:
         >>> harvest.Message("text", '{"temp": 15.4}').json()["temp"]
         15.4
         """
-        return orjson.loads(self.text or "")
+        return orjson.loads(self.text or "") if self.kind in SPOKEN else None

@@ -63,12 +63,15 @@ def _ready(call: Call, base: Headers, schemes: Sequence[str]) -> Call:
     content, kind = _body(call)
     if content is not None and urls.is_socket(url):
         raise Unsendable("a websocket takes no body; write send= instead of json= or content=")
+    messages = told(call.told)
+    if messages and not urls.is_socket(url):
+        raise Unsendable('only a websocket can be told something; over HTTP, method="POST" and json= ask for a stream')
     headers = _headers(call.headers, kind, userinfo)
     method = _method(call.method)
     if headers:
         own = {name for name, _ in headers}
         headers = tuple(pair for pair in base if pair[0] not in own) + headers
-    return Call(url, method, headers or base, content, None, None, call.row, told=told(call.told))
+    return Call(url, method, headers or base, content, None, None, call.row, told=messages)
 
 
 def url_text(url: Any) -> str:

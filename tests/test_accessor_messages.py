@@ -201,7 +201,7 @@ def test_summary(streams: Streams) -> None:
 
 
 def test_rate_of_a_stream() -> None:
-    """Messages a second from the stream's first row to its last message, whatever order the frame is in."""
+    """Messages a second from the stream's first to its last, whatever order the frame is in."""
     frame = heard("1", "2", "3", "4", None)
     kinds = ["open", "text", "binary", "text", "text", "close"]
     at = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta([0, 1, 2, 3, 4, 60], unit="s")

@@ -63,7 +63,7 @@ FLOORS = [
     ["harvests", "orders", "forecasts"],
     ["sinks", "channel", "session"],
     ["delivery"],
-    ["streams.options", "streams.lines", "streams.reconnects", "streams.unpacking"],
+    ["streams.options", "streams.lines", "streams.lookups", "streams.reconnects", "streams.rows", "streams.unpacking"],
     ["streams.connections", "streams.events", "streams.orders", "streams.judge", "streams.sinks"],
     ["streams.signing", "streams.silence"],
     ["streams.sockets", "streams.responses"],

@@ -406,11 +406,12 @@ def test_body_of_a_websocket(streams: Streams, what: Any) -> None:
 
 
 def test_send_over_http(streams: Streams) -> None:
-    """What is only for websockets is an error on the row of an event stream, once."""
+    """What is only for websockets is an error on the row of an event stream, and nothing is sent."""
     frame = harvest.listen_frame([streams.url("/events?n=3&send", "http")], send="x", **QUIET)
-    assert frame.kind.tolist() == ["open", "error"]
-    assert frame.error.tolist()[1] == "invalid_request"
-    assert "leave send= out" in frame.error_detail.tolist()[1]
+    assert frame.kind.tolist() == ["error"]
+    assert frame.error.tolist() == ["invalid_request"]
+    assert 'method="POST"' in frame.error_detail[0]
+    assert streams.connections("/events?n=3&send") == 0
 
 
 def test_sent_again(streams: Streams) -> None:

@@ -146,7 +146,11 @@ def test_completion_on_a_frame(notebook: Kernel) -> None:
 @pytest.mark.parametrize(
     ("code", "signature", "words"),
     [
-        ("harvest.listen_frame", "max_message_bytes: 'int' = 1048576", "Largest message, in bytes, decompressed."),
+        (
+            "harvest.listen_frame",
+            "max_message_bytes: 'int' = 1048576",
+            "Largest message, in bytes, decompressed; a larger one ends its stream.",
+        ),
         ("harvest.listen_iter", "concurrency: 'int' = 1000", "A slow consumer holds the streams back"),
         ("api.listen_frame", "ping_interval: 'float | None' = 20.0", "Seconds between pings over a websocket"),
         ("api.listen_to", "seconds: 'float | None' = None", "in constant memory"),

@@ -16,7 +16,7 @@ from harvest import Call, Retry
 from harvest.errors import ErrorKind
 from harvest.outcomes import Attempt
 from harvest.streams import reconnects
-from harvest.streams.reconnects import HEALTHY_MESSAGES, HEALTHY_SECONDS, End, Tries
+from harvest.streams.reconnects import HEALTHY_MESSAGES, HEALTHY_SECONDS, LOYAL_ATTEMPTS, End, Life, Tries
 from tests.streaming import Streams, streaming
 from tests.test_listening_sockets import TWICE, last, listen, numbers
 
@@ -201,20 +201,23 @@ def test_a_websocket_has_no_method(streams: Streams) -> None:
 
 ENDS = st.sampled_from([BROKEN, CLEAN, OVER, FAULT, OTHER, BUSY, GONE])
 POLICIES = st.builds(Retry, attempts=st.integers(1, 6), base=st.floats(0.01, 5), max_retry_after=st.floats(1, 100))
-LIVES = st.tuples(ENDS, st.floats(0, 10), st.integers(0, 20), st.floats(0, 0.999), st.none() | st.floats(0, 200))
+LIFE = st.builds(Life, st.just(0) | st.floats(0.01, 10), st.integers(0, 20), st.booleans())
+LIVES = st.tuples(ENDS, LIFE, st.floats(0, 0.999), st.none() | st.floats(0, 200))
 
 
 @given(POLICIES, st.sampled_from([None, True, False]), st.lists(LIVES, max_size=30))
 def test_tries(retry: Retry, reconnect: bool | None, lives: list[Any]) -> None:
     """Never more attempts in a row than allowed, each after the pause that is due; what is final stays so."""
-    tries, sick = Tries(retry, reconnect), 0
-    for end, lived, messages, draw, asked in lives:
-        healthy = lived >= HEALTHY_SECONDS or messages >= (1 if end.clean else HEALTHY_MESSAGES)
-        sick = 1 if healthy else sick + 1
-        pause = tries.after(CALL, end, lived, messages, draw, asked)
+    tries, sick, met = Tries(retry, reconnect), 0, False
+    for end, life, draw, asked in lives:
+        many = life.messages >= HEALTHY_MESSAGES and not (end.clean and end.code is None)
+        sick = 1 if life.seconds >= HEALTHY_SECONDS or life.anew or many else sick + 1
+        met = met or life.seconds > 0 or life.messages > 0
+        most = LOYAL_ATTEMPTS if met and retry.attempts == 5 else retry.attempts
+        pause = tries.after(CALL, end, life, draw, asked)
         if end in (FAULT, GONE) or (reconnect is False and end.code) or (reconnect is None and end.over):
             assert (pause, tries.given_up) == (None, "")
-        elif sick >= retry.attempts:
+        elif sick >= most:
             assert pause is None
             assert retry.attempts == 1 or tries.given_up == f"given up after {sick} attempts"
         elif asked is not None and asked > retry.max_retry_after:
@@ -222,7 +225,7 @@ def test_tries(retry: Retry, reconnect: bool | None, lives: list[Any]) -> None:
             assert tries.given_up.startswith("the server asks to wait")
         else:
             assert tries.given_up == ""
-            assert pause == (asked if asked is not None else draw * min(60, retry.base * 2 ** (sick - 1)))
+            assert pause == (asked or 0) + draw * min(60, retry.base * 2 ** (sick - 1))
         if pause is None:
             return
 
@@ -231,7 +234,7 @@ def test_tries(retry: Retry, reconnect: bool | None, lives: list[Any]) -> None:
 def test_the_pauses_of_an_outage(retry: Retry, draws: list[float]) -> None:
     """While a host is away, the attempts are those of `retry` and the pauses those of its back-off, then it is over."""
     tries = Tries(retry, None)
-    pauses = [tries.after(CALL, BROKEN, 0.0, 0, draw, None) for draw in draws]
+    pauses = [tries.after(CALL, BROKEN, Life(0.0, 0), draw, None) for draw in draws]
     due = [draw * min(retry.cap, retry.base * 2**number) for number, draw in enumerate(draws)]
     assert pauses[: retry.attempts - 1] == due[: retry.attempts - 1]
     assert pauses[retry.attempts - 1] is None
@@ -240,6 +243,20 @@ def test_the_pauses_of_an_outage(retry: Retry, draws: list[float]) -> None:
 def test_an_endless_stream_of_breaks_is_borne() -> None:
     """As long as each connection brought something, it goes on, and the pauses do not grow."""
     tries = Tries(Retry(attempts=2, base=1), None)
-    assert {tries.after(CALL, BROKEN, 0.0, 10, 0.5, None) for _ in range(1000)} == {0.5}
-    assert {tries.after(CALL, BROKEN, 5.0, 0, 0.5, None) for _ in range(1000)} == {0.5}
-    assert {tries.after(CALL, CLEAN, 0.0, 1, 0.5, None) for _ in range(1000)} == {0.5}
+    for end, life in [(BROKEN, Life(0.1, 10)), (BROKEN, Life(5.0, 0)), (CLEAN, Life(0.1, 1, anew=True))]:
+        assert {tries.after(CALL, end, life, 0.5, None) for _ in range(1000)} == {0.5}
+
+
+def test_an_answer_that_is_always_the_same_comes_to_its_end() -> None:
+    """A server that ends each answer at once, however long it is, is asked no more often than `retry` says."""
+    tries = Tries(Retry(attempts=3, base=1), None)
+    same = End(Attempt(), clean=True)
+    assert [tries.after(CALL, same, Life(0.1, 1000), 0.5, None) for _ in range(3)] == [0.5, 1.0, None]
+
+
+def test_a_stream_that_was_open_once_is_not_given_up_so_soon() -> None:
+    """By default it outlives a restart of its server; a host that was never met has five attempts."""
+    known, unknown = Tries(Retry(), None), Tries(Retry(), None)
+    known.after(CALL, BROKEN, Life(60.0, 0), 0.5, None)
+    assert sum(known.after(CALL, BROKEN, Life(0.0, 0), 0.999, None) or 0 for _ in range(11)) > 120
+    assert [unknown.after(CALL, BROKEN, Life(0.0, 0), 0.5, None) for _ in range(5)][-1] is None

@@ -140,8 +140,9 @@ class Api:
         listening = self._spawn(peer.listen(), writer)
         try:
             if not keys:
-                await asyncio.wait([listening, peer.first], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
-                keys = wanted(peer.first.result(), [*self._desk.stations]) if peer.first.done() else []
+                both = [listening, peer.first]
+                await asyncio.wait(both, timeout=10, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
+                keys = wanted(peer.first.result() if peer.first.done() else "", [*self._desk.stations])
             if not keys or not await self._send_live(Feed.of(request, keys), peer, listening):
                 return
             await peer.close(1000)

@@ -60,14 +60,18 @@ class Recorder:
     selection : Selection
     path : path
         The folder.
+    send : object, optional
+        What websockets are told, as the caller wrote it.
     """
 
-    def __init__(self, source: Input, options: Options, selection: Selection, path: str | PathLike[str]) -> None:
+    def __init__(
+        self, source: Input, options: Options, selection: Selection, path: str | PathLike[str], send: Any = None
+    ) -> None:
         self._source, self._options, self._selection = source, options, selection
         self._path = fspath(path)
         self._keys = Keys(options, source.recipe.url, source.recipe.base)
         self._secrets = Secrets(options, source.recipe.base)
-        self._columns = secrets.columns(options, source.recipe.url)
+        self._columns = secrets.columns(options, source.recipe.url, send)
         self._streams: dict[int, _Stream] = {}
         self._heard: list[_Heard] = []
         self._states: dict[str, tuple[int, str]] = {}
@@ -133,7 +137,7 @@ class Recorder:
             if message.kind == "event" and message.event_id != stream.last_id:
                 stream.last_id = _storable(message.event_id, stream.hidden)
             self._states[stream.key] = message.seq + 1, stream.last_id
-        self.bytes += len(message.text or message.content or "")
+        self.bytes += message.size
         if len(self._heard) >= COMMIT_ROWS or self.bytes >= self._full:
             with translated(self._path):
                 self._commit()

@@ -226,16 +226,29 @@ def answer(outcome: Outcome, secrets: Collection[str]) -> None:
     outcome.content = hide_bytes(outcome.content, secrets) if outcome.content else outcome.content
 
 
-def columns(options: Options, url: str) -> frozenset[str]:
-    """The caller's columns that fill secret places: a secret header, a parameter or a field with a secret name."""
+def columns(options: Options, url: str, send: Any = None) -> frozenset[str]:
+    """The caller's columns that fill secret places: a secret header, a parameter or a field with a secret name.
+
+    `send` is what a websocket is told.
+    """
     found = {options.headers} if isinstance(options.headers, str) else set()
     _walk(options.headers, options.secret_headers.__contains__, found)
     _walk(options.params, _is_sure, found)
     _walk(options.json, _is_sure, found)
+    for each in send if isinstance(send, list | tuple) else (send,):
+        _walk(_parsed(each), _is_sure, found)
     for name, column in _PLACE.findall(url.partition("?")[2]):
         if _is_sure(name):
             found.add(column)
     return frozenset(found)
+
+
+def _parsed(value: Any) -> Any:
+    """A text as the JSON that it may be."""
+    try:
+        return orjson.loads(value) if isinstance(value, str) else value
+    except orjson.JSONDecodeError:
+        return None
 
 
 def covered(names: Iterable[Any], hidden: Collection[str]) -> list[str]:

@@ -72,7 +72,7 @@ def failed(error: ErrorKind, detail: str, **about: Any) -> Ended:
 def refused(status: int, headers: dict[str, str], what: str) -> Ended:
     """The server answered with a status that opens no stream."""
     kind = ErrorKind.HTTP if status >= 400 else ErrorKind.REDIRECT if status in STATUSES else ErrorKind.PROTOCOL
-    detail = f"the server answered {status} instead of {what}"
+    detail = f"the server answered {status} instead of {what}" + ("; write ws:// or wss://" if status == 426 else "")
     attempt = Attempt(status=status, headers=headers, error=None if kind is ErrorKind.HTTP else kind, detail=detail)
     attempt.permanent = kind is not ErrorKind.HTTP
     return Ended(End(attempt))
@@ -99,7 +99,7 @@ def hop(call: Call, attempt: Attempt, listen: Listen, hops: int) -> Call:
         found = next_hop(carried, attempt.status, location, listen.fetch.secret_headers, hops)
     except Unfollowable as error:
         raise failed(ErrorKind.REDIRECT, str(error), permanent=True) from None
-    if found.foreign and listen.send is not None:
+    if found.foreign and (listen.send is not None or call.told):
         raise failed(ErrorKind.REDIRECT, "the redirect would tell another origin what send= says", permanent=True)
     public = bool(attempt.peer) and not addresses.is_private(attempt.peer)
     found.guarded = call.guarded or (public and listen.fetch.block_private == "redirects")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harvest.errors import ErrorKind
@@ -42,7 +43,7 @@ class Judge:
         if self._until is None:
             return False
         try:
-            return bool(self._until(message))
+            return bool(self._until(replace(message)))
         except Exception as error:  # a caller's function may raise anything
             _fail(message, f"until raised {said(error)}")
             return False
@@ -52,7 +53,7 @@ class Judge:
         if self._reply is None:
             return ()
         try:
-            return told(self._reply(message))
+            return told(self._reply(replace(message)))
         except Exception as error:  # a caller's function may raise anything
             _fail(message, f"send raised {said(error)}")
             return ()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import cached_property
 from math import inf
@@ -24,12 +23,14 @@ from harvest.proxies import chooser
 from harvest.selection import Selection
 from harvest.streams.connections import Connection
 from harvest.streams.judge import Judge
+from harvest.streams.lookups import LookUps
 from harvest.streams.options import Listen
+from harvest.streams.rows import Rows
 from harvest.streams.stream import Stream
-from harvest.urls import is_socket
+from harvest.urls import carrier, is_socket, origin, shown
 
-_OPENING = 32
-"""Handshakes under way at once."""
+_OPENING, _OPENING_EACH = 256, 32
+"""Handshakes under way at once, in all and to one host."""
 _GLANCE = 0.05
 """Seconds between two looks at the clock and at who wants it to end."""
 _PAUSE = 0.005
@@ -58,14 +59,6 @@ class Sink(Protocol):
         """Time has passed."""
 
 
-class _LookUps(ThreadPoolExecutor):
-    """Threads in which names are looked up; nobody waits for one that hangs."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let go of them."""
-        super().shutdown(wait=False, cancel_futures=True)
-
-
 class Listener:
     """Listens to all rows; see `Hearing`.
 
@@ -80,10 +73,10 @@ class Listener:
     def __init__(self, source: Input, listen: Listen, selection: Selection, sink: Sink) -> None:
         self.source, self.listen, self.selection = source, listen, selection
         self.counts = Listening(total=_total(source, listen))
-        self.pulled = 0
         self._sink = sink
         self.take: Callable[[Message], bool] = sink.put if listen.max_total is None else self._take
         self._streams: set[Stream] = set()
+        self._rows = Rows(source)
         self._before = 0
         self._judge = Judge(selection, listen.until, listen.send if callable(listen.send) else None)
         self._left = listen.max_total or -1
@@ -92,6 +85,11 @@ class Listener:
         self._began = monotonic()
         self._told = 0.0
         self._tell = listen.fetch.progress if callable(listen.fetch.progress) else None
+
+    @property
+    def pulled(self) -> int:
+        """Rows that were asked for."""
+        return self._rows.pulled
 
     @property
     def progress(self) -> Listening:
@@ -114,16 +112,18 @@ class Listener:
 
     async def _run(self, stopping: threading.Event) -> None:
         hush()
+        self._stopping = stopping
         self._began = monotonic()
-        asyncio.get_running_loop().set_default_executor(_LookUps(_OPENING, "harvest-names"))
+        asyncio.get_running_loop().set_default_executor(LookUps(1))
         self._crowd = asyncio.Lock()
         self._opening = asyncio.Semaphore(_OPENING)
+        self._opening_of: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_OPENING_EACH))
         self._places = asyncio.Semaphore(self.listen.fetch.concurrency)
         self._proxy = chooser(self.listen.fetch.proxy)
         self._stirred = asyncio.Event()
         self._begin(self._admit())
         try:
-            while self._tasks and not self._is_enough() and not stopping.is_set():
+            while self._tasks and not self._is_enough():
                 await self._pause()
                 self._tick()
         finally:
@@ -132,7 +132,8 @@ class Listener:
             raise self._broken
 
     def _is_enough(self) -> bool:
-        return self._seconds_left() <= 0 or self._left == 0 or self._broken is not None
+        over = self._seconds_left() <= 0 or self._left == 0 or self._broken is not None
+        return over or self._stopping.is_set()
 
     def _seconds_left(self) -> float:
         return inf if self.listen.seconds is None else self._began + self.listen.seconds - monotonic()
@@ -151,6 +152,7 @@ class Listener:
         for each in tasks:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._tell_rest()
         if "_client" in self.__dict__:
             await self._client.aclose()
         await asyncio.sleep(0)  # asyncio closes the socket of a connection that was cut a turn later
@@ -166,13 +168,11 @@ class Listener:
 
     async def _admit(self) -> None:
         """Begin a stream for each row, when there is a place for it."""
-        calls = self.source.calls()
         while True:
             await self._places.acquire()
-            found = await self._next(calls)
+            found = await self._rows.next()
             if found is None:
                 return
-            self.pulled += 1
             self.counts.streams += 1
             if isinstance(found, Outcome):
                 await self._refuse(found)
@@ -185,26 +185,34 @@ class Listener:
         self._tasks.add(task)
         task.add_done_callback(self._over)
 
-    async def _next(self, calls: Iterator[Call | Outcome]) -> Call | Outcome | None:
-        """The next row; an iterator may take its time, so it is asked in a thread."""
-        if self.source.total is not None:
-            return next(calls, None)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Call | Outcome | None] = loop.create_future()
-        threading.Thread(target=_ask, args=(calls, loop, future), name="harvest-rows", daemon=True).start()
-        return await future
-
     async def _refuse(self, outcome: Outcome) -> None:
         """A row of which no request can be made."""
-        self.counts.failed += 1
         self.counts.ended += 1
-        self.counts.errors[ErrorKind.INVALID_REQUEST.value] += 1
-        message = Message("error", error=outcome.error, error_detail=outcome.error_detail, ok=False)
-        message.row, message.seq, message.url = outcome.row, 0, outcome.url
-        message.received_at = time()
-        if not self.take(message):
+        if not self.take(self._failed(outcome)):
             await self.room()
         await asyncio.sleep(0)  # there may be many of them
+
+    def _failed(self, outcome: Outcome) -> Message:
+        """The only message of a row that was never open."""
+        kind = outcome.error or ErrorKind.INTERRUPTED
+        self.counts.failed += 1
+        self.counts.errors[kind.value] += 1
+        message = Message("error", error=kind, error_detail=outcome.error_detail, ok=False)
+        message.row, message.seq, message.url, message.received_at = outcome.row, 0, outcome.url, time()
+        return message
+
+    def _tell_rest(self) -> None:
+        """The rows whose turn never came have a message, too."""
+        detail = f"listening ended before its turn, with concurrency={self.listen.fetch.concurrency}"
+        for found in self._rows.rest() if self._is_told else ():
+            self.counts.streams += 1
+            never = found if isinstance(found, Outcome) else Outcome(found.row, shown(found.url), error_detail=detail)
+            self._sink.put(self._failed(never))
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether a row of which nothing was heard is to say so: not where enough of others was heard."""
+        return self._broken is None and self._left != 0
 
     async def _listen(self, call: Call) -> None:
         call.guarded = self.listen.fetch.block_private is True
@@ -213,6 +221,10 @@ class Listener:
         try:
             await stream.run()
         finally:
+            if stream.is_unheard and self._is_told:
+                self.counts.failed += 1
+                self.counts.errors[ErrorKind.INTERRUPTED.value] += 1
+                self._sink.put(stream.unheard())
             self._streams.discard(stream)
             self._before += stream.messages
             self._sink.end(call)
@@ -229,7 +241,8 @@ class Listener:
 
     async def connect(self, call: Call, last_id: str) -> Connection:
         """Open a connection; raises `Ended`."""
-        async with self._opening, asyncio.timeout(self.listen.fetch.timeout.total):
+        places = self._opening_of[origin(carrier(call.url))], self._opening
+        async with places[0], places[1], asyncio.timeout(self.listen.fetch.timeout.total):
             if is_socket(call.url):
                 from harvest.streams.sockets import open_socket  # loads websockets
 
@@ -252,6 +265,12 @@ class Listener:
             while self._left == 0 or not self._sink.room():
                 await asyncio.sleep(_PAUSE)
 
+    async def breathe(self) -> None:
+        """Let others do something; for ever if all is over."""
+        await asyncio.sleep(0)
+        if self._is_enough():
+            await asyncio.get_running_loop().create_future()
+
     @cached_property
     def _client(self) -> Any:
         from harvest.engines.striped import plain_client  # loads httpx
@@ -270,18 +289,3 @@ def _total(source: Input, listen: Listen) -> int | None:
     each = listen.max_messages * source.total if listen.max_messages and source.total is not None else None
     known = [most for most in (each, listen.max_total) if most is not None]
     return min(known, default=None)
-
-
-def _ask(
-    calls: Iterator[Call | Outcome],
-    loop: asyncio.AbstractEventLoop,
-    future: asyncio.Future[Call | Outcome | None],
-) -> None:
-    try:
-        tell, answer = future.set_result, next(calls, None)
-    except BaseException as error:  # handed to the loop, which raises it
-        tell, answer = future.set_exception, error  # type: ignore[assignment]
-    try:
-        loop.call_soon_threadsafe(lambda: future.cancelled() or tell(answer))
-    except RuntimeError:  # the loop has ended, so nobody waits any more
-        return

@@ -57,6 +57,8 @@ def read(
     masks.conceal(options.secret_params)
     selection = Selection(options.select, options.parse, options.parse_dates)
     new = [*frames.names(options.prefix, frames.MESSAGES), *selection.columns]
+    if path is not None:
+        new.append(options.prefix + "key")
     base = tuple((name, ACCEPT.get(name, value)) for name, value in orders.base_headers(options))
     told = None if callable(listen.send) else listen.send
     if path is not None:

@@ -10,8 +10,9 @@ from harvest.outcomes import Attempt
 from harvest.policies import Retry
 
 HEALTHY_SECONDS, HEALTHY_MESSAGES = 5.0, 10
-"""A connection that lasted so long, or brought so much, shows that all is well: attempts count anew after it. Of one
-that the server ended in due form a single message does."""
+"""A connection that lasted so long, or brought so much, shows that all is well: attempts count anew after it."""
+LOYAL_ATTEMPTS = 12
+"""By default a stream that was open once is tried so often in a row, which is some minutes."""
 
 
 class End(NamedTuple):
@@ -36,6 +37,29 @@ class End(NamedTuple):
     over: bool = False
 
 
+class Life(NamedTuple):
+    """What came of a connection.
+
+    Attributes
+    ----------
+    seconds : float
+        For which it was open.
+    messages : int
+        That it brought.
+    anew : bool
+        The last event ID is another one than before.
+    """
+
+    seconds: float
+    messages: int
+    anew: bool = False
+
+    def is_healthy(self, end: End) -> bool:
+        """Whether all was well; an answer that comes to its end may be the same each time, however long."""
+        several = self.messages >= HEALTHY_MESSAGES and not (end.clean and end.code is None)
+        return self.seconds >= HEALTHY_SECONDS or self.anew or several
+
+
 class Tries:
     """Counts the attempts of one stream.
 
@@ -49,36 +73,40 @@ class Tries:
     def __init__(self, retry: Retry, reconnect: bool | None) -> None:
         self._retry, self._reconnect = retry, reconnect
         self._made = 0
+        self._loyal = False
         self.given_up = ""
         """Why there is no further attempt, where one might have helped."""
 
-    def after(
-        self, call: Call, end: End, lived: float, messages: int, draw: float, asked: float | None
-    ) -> float | None:
+    def after(self, call: Call, end: End, life: Life, draw: float, asked: float | None) -> float | None:
         """Seconds until the next attempt, or None if there is to be none.
 
         Parameters
         ----------
         call : Call
         end : End
-        lived : float
-            Seconds for which the connection was open.
-        messages : int
-            That it brought.
+        life : Life
+            What came of the connection.
         draw : float
             Evenly drawn from [0, 1).
         asked : float or None
-            Seconds that the server asked for.
+            Seconds that the server asked for; the back-off comes on top, so that not all come back at once.
         """
-        healthy = lived >= HEALTHY_SECONDS or messages >= (1 if end.clean else HEALTHY_MESSAGES)
+        healthy = life.is_healthy(end)
+        self._loyal = self._loyal or life.seconds > 0 or life.messages > 0
         self._made = 1 if healthy else self._made + 1
         self.given_up = ""
         if not self._again(call, end):
             return None
         self.given_up = self._too_much(asked)
-        if self.given_up or self._made >= self._retry.attempts:
+        if self.given_up or self._made >= self._most:
             return None
-        return retries.backoff(self._retry, self._made, draw) if asked is None else max(asked, 0.0)
+        return max(asked or 0.0, 0.0) + retries.backoff(self._retry, self._made, draw)
+
+    @property
+    def _most(self) -> int:
+        """Attempts in a row: a stream that was open once is worth more than five."""
+        attempts = self._retry.attempts
+        return LOYAL_ATTEMPTS if self._loyal and attempts == Retry().attempts else attempts
 
     def _again(self, call: Call, end: End) -> bool:
         """Whether one more attempt may help, and is wanted."""
@@ -89,7 +117,7 @@ class Tries:
         return retries.may_retry(self._retry, call, end.attempt, 0)
 
     def _too_much(self, asked: float | None) -> str:
-        if 1 < self._made >= self._retry.attempts:
+        if 1 < self._made >= self._most:
             return f"given up after {self._made} attempts"
         if asked is not None and asked > self._retry.max_retry_after:
             return f"the server asks to wait {asked:,.0f} s, Retry(max_retry_after=) allows less"

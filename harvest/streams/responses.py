@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import httpx
+import orjson
 
 from harvest import heads
 from harvest.calls import Call
@@ -25,7 +26,7 @@ from harvest.streams.options import Listen
 from harvest.streams.reconnects import End
 from harvest.streams.unpacking import Unpacking
 
-EVENTS = "text/event-stream"
+EVENTS, _JSON = "text/event-stream", "application/json"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LINES = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl", "application/jsonlines"}
@@ -61,11 +62,23 @@ class Response:
     def messages(self, piece: bytes | None) -> Iterator[Message]:
         """What is whole with that piece, or with the end; raises `Ended`."""
         try:
-            yield from self._reader.rest() if piece is None else self._reader.feed(piece)
+            found = self._reader.rest() if piece is None else self._reader.feed(piece)
+            yield from self._lines_of_json(found) if self.agreed == _JSON else found
         except TooLong as error:
             raise failed(ErrorKind.TOO_LARGE, str(error)) from None
         if piece is None:
             raise self._ended()
+
+    @staticmethod
+    def _lines_of_json(found: Iterable[Message]) -> Iterator[Message]:
+        """The messages, if they are JSON: under this media type a document may as well stretch over many lines."""
+        for each in found:
+            try:
+                orjson.loads(each.text or "")
+            except orjson.JSONDecodeError:
+                detail = "the answer is no JSON line by line; harvest.fetch_frame takes it as a whole"
+                raise failed(ErrorKind.PROTOCOL, detail, permanent=True) from None
+            yield each
 
     def _ended(self) -> Ended:
         resumable = self.agreed == EVENTS and self._call.method in IDEMPOTENT_METHODS

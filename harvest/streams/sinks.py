@@ -39,7 +39,7 @@ class Collected:
     def put(self, message: Message) -> bool:
         """Take a message; there is always room."""
         self._messages.append(message)
-        self.bytes += len(message.text or message.content or "")
+        self.bytes += message.size
         if len(self._messages) >= _SLICE or self.bytes >= self._full:
             with self._lock:
                 self._freeze()
@@ -60,8 +60,9 @@ class Collected:
         """Nothing is due."""
 
     def _freeze(self) -> None:
-        messages, self._messages, self._full = self._messages, [], self.bytes + _BYTES
+        messages = self._messages
         self._tables.append(frames.batch(messages, schema=frames.MESSAGES))
+        self._messages, self._full = [], self.bytes + _BYTES
         self._rows.append(places(messages))
         if self._selection:
             self._values += [each.values for each in messages]
@@ -107,7 +108,7 @@ class Handed:
 
     def put(self, message: Message) -> bool:
         """Hand on a message; a large one counts for several."""
-        size = len(message.text or message.content or "")
+        size = message.size
         self.bytes += size
         weight = 1 + size // _PIECE
         self._put += weight

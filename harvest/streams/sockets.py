@@ -36,6 +36,8 @@ from harvest.streams.signing import Elsewhere, signed
 
 _GOODBYE = 0.5
 """Seconds that a peer has to answer our close."""
+_NEXT = 2.0
+"""Seconds that one address of a host may take before the next one is tried."""
 _AHEAD = 32
 """Frames that are read before somebody wants them."""
 _UNSENT = frozenset({"accept", "accept-encoding", "content-type", "content-length", "connection", "upgrade", "host"})
@@ -59,8 +61,8 @@ class _Connect(connect):
 
     async def open_tcp_connection(self) -> ClientConnection:
         async with asyncio.timeout(self.within):
-            if self.guarded:
-                self.create_connection_kwargs["sock"] = await _public(self.ws_uri.host, self.ws_uri.port)
+            if self.proxy is None:
+                self.create_connection_kwargs["sock"] = await _reached(self.ws_uri.host, self.ws_uri.port, self.guarded)
             connection = await super().open_tcp_connection()
         if self.proxy is None:
             self.peer = str((connection.transport.get_extra_info("peername") or ("",))[0])
@@ -190,18 +192,19 @@ async def _opening(call: Call, listen: Listen, proxy: str | None, trust: Callabl
     return made
 
 
-async def _public(host: str, port: int) -> socket.socket:
-    """A socket that is connected to a public address of this name: the very one that was looked at."""
+async def _reached(host: str, port: int, guarded: bool) -> socket.socket:
+    """A socket that is connected to an address of this name; if `guarded`, to a public one, the very one looked at."""
     loop = asyncio.get_running_loop()
     lost: OSError | None = None
-    for family, kind, proto, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if addresses.is_private(str(address[0])):
-            continue
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    allowed = [each for each in found if not guarded or not addresses.is_private(str(each[4][0]))]
+    for family, kind, proto, _, address in allowed:
         made = socket.socket(family, kind, proto)
         made.setblocking(False)
         try:
-            await loop.sock_connect(made, address)
-        except OSError as error:
+            async with asyncio.timeout(None if address is allowed[-1][4] else _NEXT):
+                await loop.sock_connect(made, address)
+        except OSError as error:  # TimeoutError is one
             made.close()
             lost = error
         except BaseException:

@@ -20,9 +20,12 @@ from harvest.outcomes import Attempt
 from harvest.streams.connections import Connection, Ended, broken
 from harvest.streams.judge import Judge
 from harvest.streams.options import Listen
-from harvest.streams.reconnects import End, Tries
+from harvest.streams.reconnects import End, Life, Tries
 from harvest.streams.silence import Silence
 from harvest.urls import is_socket, shown
+
+_LONG = 0.005
+"""Seconds for which a caller's functions may keep the others from their turn."""
 
 
 class Hearing(Protocol):
@@ -39,6 +42,9 @@ class Hearing(Protocol):
 
     async def room(self) -> None:
         """Wait until there is."""
+
+    async def breathe(self) -> None:
+        """Let others do something; for ever if all is over."""
 
 
 class Stream:
@@ -62,6 +68,7 @@ class Stream:
         self._tries = Tries(listen.fetch.retry, listen.reconnect)
         self._url = shown(call.url)
         self._seq, self._last_id = start
+        self._start = self._seq
         self.messages = self._connections = 0
         self._opened = inf
         self._asked: float | None = None
@@ -69,14 +76,15 @@ class Stream:
     async def run(self) -> None:
         """Listen until the stream is over."""
         while True:
-            before, self._opened = self.messages, inf
+            before, last_id, self._opened = self.messages, self._last_id, inf
             end = await self._connection()
             if end is None:
                 return
             lived, came = max(monotonic() - self._opened, 0.0), self.messages - before
             asked = _asked(end.attempt)
             asked = self._asked if asked is None else asked
-            pause = self._tries.after(self._call, end, lived, came, random(), asked)
+            life = Life(lived, came, anew=self._last_id != last_id)
+            pause = self._tries.after(self._call, end, life, random(), asked)
             await self._tell(end, pause)
             if pause is None:
                 self._counts.failed += not end.clean
@@ -120,7 +128,9 @@ class Stream:
         """The row that says so; what to reply to it."""
         message = self._numbered(Message("open", connection.agreed))
         replies = self._judge.replies(message)
+        connection.heard = inf  # it is us who may be slow
         await self._hear(message)
+        connection.heard = monotonic()
         return replies
 
     async def _listened(self, connection: Connection, told: Sequence[str | bytes]) -> None:
@@ -130,6 +140,7 @@ class Stream:
         take, judge, most = self._hearing.take, self._judge, self._listen.max_messages
         receive, messages, row, url = connection.receive, connection.messages, self._call.row, self._url
         judges, talks, epoch = bool(judge), judge.talks, time() - monotonic()
+        turn = monotonic()
         while True:
             piece = await receive()
             connection.heard = now = monotonic()
@@ -147,6 +158,19 @@ class Stream:
                     return
                 for reply in replies:
                     await connection.send(reply)
+                if (judges or talks) and monotonic() > turn + _LONG:
+                    await self._hearing.breathe()
+                    turn = monotonic()
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether nothing was told of it so far."""
+        return self._seq == self._start
+
+    def unheard(self) -> Message:
+        """Its only message, where listening ended before it was open."""
+        detail = "the stream was not open when listening ended"
+        return self._numbered(Message("error", error=ErrorKind.INTERRUPTED, error_detail=detail, ok=False))
 
     def _numbered(self, message: Message) -> Message:
         message.row, message.seq, message.url = self._call.row, self._seq, self._url

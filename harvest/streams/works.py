@@ -55,7 +55,7 @@ def one_by_one(data: Any, url: str | None, given: Mapping[str, Any]) -> Iterator
 def into_a_folder(data: Any, path: str | PathLike[str], url: str | None, given: Mapping[str, Any]) -> ListenRun:
     """See `listen_to`."""
     listen, selection, source = orders.read(data, url, given, keep=False, path=path)
-    recorder = Recorder(source, listen.fetch, selection, path)
+    recorder = Recorder(source, listen.fetch, selection, path, listen.send)
     listener = Listener(source, listen, selection, recorder)
 
     def work(stopping: Event) -> None:

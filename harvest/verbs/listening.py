@@ -155,7 +155,7 @@ def listen_iter(data: Any, url: str | None = None, **options: Unpack[ListenOptio
     UsageError
         As from `listen_frame`.
     Interrupted
-        Ctrl-C or the notebook's stop button; its `frame` is None, for what came was handed over.
+        Ctrl-C or the notebook's stop button; its `frame` is None, and what waited in the buffer is lost.
 
     Examples
     --------
@@ -176,7 +176,8 @@ def listen_to(
 ) -> Listening:
     """Listen into a folder, in constant memory; a killed process loses a second of it at most.
 
-    The folder is one of Parquet files, as `fetch_to` makes it; `read` makes a frame of it. Another call with the
+    The folder is one of Parquet files, as `fetch_to` makes it; `read` makes a frame of it, with a column ``key``, which
+    names the stream, if that is among the `columns` it is asked for. Another call with the
     same folder goes on where the last one was: `seq` counts on, and a stream of server-sent events is asked for
     what came since the last event ID.
 

@@ -60,10 +60,10 @@ def test_two_thousand_rows_with_five_per_cent_of_each_fault(server: Server, engi
     assert (frame.attempts[frame.error.isna()] == 1).all()
 
 
-@pytest.mark.timeout(90)  # ten rows are silent, twice and for both engines
+@pytest.mark.timeout(90)  # five rows are silent, twice and for both engines
 def test_the_same_frame_from_both_engines(server: Server) -> None:
     """Whichever engine moves the bytes, the table is the same."""
-    urls, _ = mixed(server, 200)
+    urls, _ = mixed(server, 100)
     curl, httpx = (fetch(urls, engine, timeout=1.5, **OPTIONS) for engine in ("curl", "httpx"))
     same = [name for name in SAME if name != "attempts"]  # retries that never help are given up at different moments
     pd.testing.assert_frame_equal(curl[same], httpx[same])

@@ -42,15 +42,10 @@ class Channel:
         self._stirred.clear()
         return bool(self._items) or self._stirred.wait(seconds)
 
-    def several(self, most: int) -> list[Any]:
-        """The next items, until they stand for so many rows."""
-        until, items = self._taken + most, []
-        while self._items and self._taken < until:
-            items.append(self.take())
-        return items
+    def several(self, most: int) -> list[tuple[int, Any]]:
+        """The next items, no more than that, each with its rows; there is no room for others until they are `given`."""
+        return [self._items.popleft() for _ in range(min(len(self._items), most))]
 
-    def take(self) -> Any:
-        """The next item; raises IndexError if there is none."""
-        rows, item = self._items.popleft()
+    def given(self, rows: int) -> None:
+        """The consumer has so many rows more."""
         self._taken += rows
-        return item

@@ -27,7 +27,7 @@ class Delivery:
     rest : callable, optional
         Makes a frame of the items that were not handed over when an interrupt comes.
     together : int, default 1
-        Items that are taken at a time, as far as they are there, fewer large ones; what is taken is not among the rest.
+        Items that are taken at a time, as far as they are there; what is taken is not among the rest.
     """
 
     def __init__(
@@ -52,7 +52,9 @@ class Delivery:
                     while step := self._step(tick):
                         step.reverse()
                         while step:
-                            yield step.pop()
+                            rows, item = step.pop()
+                            self._channel.given(rows)
+                            yield item
                 except KeyboardInterrupt as pressed:
                     if not isinstance(pressed, Interrupted):  # between two steps
                         self._leave(tick, [])
@@ -62,26 +64,28 @@ class Delivery:
             self._worker.stop()
             self._worker.wait(0 if self._interrupted else runner.GRACE)
 
-    def _step(self, tick: Callable[[], None]) -> list[Any]:
-        """The next items, or nothing when all is done; raises `Interrupted`."""
-        items, made = [], []
+    def _step(self, tick: Callable[[], None]) -> list[tuple[int, Any]]:
+        """The next items with their rows, or nothing when all is done; raises `Interrupted`."""
+        items: list[tuple[int, Any]] = []
+        made: list[tuple[int, Any]] = []
         with runner.Interrupts() as interrupts:
             tick()
             runner.attend(self._ready, self._stop, tick, interrupts)
             if not interrupts.count:
                 items = self._channel.several(self._together)
-                made = [self._made(item) for item in items]
+                made = [(rows, self._made(item)) for rows, item in items]
         if interrupts.count:
             self._leave(tick, items)
         return made
 
-    def _leave(self, tick: Callable[[], None], items: list[Any]) -> None:
+    def _leave(self, tick: Callable[[], None], items: list[tuple[int, Any]]) -> None:
         """Stop, and raise `Interrupted` with a frame of what was not handed over."""
         with runner.Interrupts() as interrupts:
             interrupts.count = 1
             if not self._stopped:
                 runner.attend(self._ready, self._stop, tick, interrupts)
-            frame = self._rest([*items, *(self._channel.take() for _ in range(len(self._channel)))])
+            left = [*items, *self._channel.several(len(self._channel))]
+            frame = self._rest([item for _, item in left])
         self._interrupted = True
         runner.hand_on()
         raise Interrupted(frame=frame) from None

@@ -18,6 +18,7 @@ from harvest.store import parts, reading
 from harvest.store.faults import translated
 from harvest.store.journal import NAME, Journal
 from harvest.store.keys import Keys
+from harvest.store.log import holds_messages
 from harvest.store.settling import ERRORS, Known, Wish
 from harvest.words import said
 
@@ -50,6 +51,10 @@ class Foresight(ExitStack):
 
     def __enter__(self) -> Self:
         if self._options.store is not None and _is_begun(folder := Path(self._options.store)):
+            if holds_messages(folder):
+                raise UsageError(
+                    f"the store {str(folder)!r} holds messages, nothing that was fetched; name another folder"
+                )
             with ExitStack() as opening:
                 self._reader = opening.enter_context(reading.reader(folder))
                 self._look_at(folder, self._reader.prefix)

@@ -20,8 +20,8 @@ from harvest.streams.listener import Listener
 from harvest.streams.runs import ListenRun
 from harvest.streams.sinks import Collected, Handed
 
-_BUFFER = 1_024 - TOGETHER
-"""Messages that wait for a consumer, besides those that he has taken together."""
+_BUFFER = 1_024
+"""Messages that wait for a consumer."""
 
 
 def into_a_frame(data: Any, url: str | None, given: Mapping[str, Any], as_: As) -> ListenRun:

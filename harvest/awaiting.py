@@ -27,8 +27,8 @@ async def watch(worker: Worker[T], tick: Callable[[], object]) -> T:
 async def _watch_asyncio(worker: Worker[T], tick: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
     done = asyncio.Event()
     worker.when_done(lambda: _tell(loop.call_soon_threadsafe, done.set))
-    worker.start()
     try:
+        worker.start()
         while not await _within(SLICE, done):
             tick()
     except asyncio.CancelledError:
@@ -61,8 +61,8 @@ async def _watch_trio(worker: Worker[T], tick: Callable[[], object]) -> None:
         raise HarvestError("nothing runs this coroutine; await it under asyncio or trio, or use the blocking verb")
     done, token = trio.Event(), trio.lowlevel.current_trio_token()
     worker.when_done(lambda: _tell(token.run_sync_soon, done.set))
-    worker.start()
     try:
+        worker.start()  # a Ctrl-C may come before it is back
         while not done.is_set():
             with trio.move_on_after(SLICE):
                 await done.wait()

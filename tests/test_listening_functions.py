@@ -63,6 +63,14 @@ def test_no_other_origin_is_told_what_a_call_says(streams: Streams) -> None:
         assert others.connections("/echo") == 0
 
 
+def test_a_stream_that_is_told_nothing_may_lead_elsewhere(streams: Streams) -> None:
+    """Over HTTP nothing is ever told, so a `send` that is meant for other rows keeps no redirect from being followed."""
+    with streaming() as others:
+        url = streams.url(f"/redirect?to={quote(others.url('/events', 'http'), safe='')}", "http")
+        frame = harvest.listen_frame([url], send=lambda message: None, max_messages=1, **QUIET)
+        assert frame.kind.tolist() == ["open", "event"]
+
+
 def test_columns_that_are_told_as_secrets_are_not_recorded(streams: Streams, tmp_path: Path) -> None:
     """A column that fills a field with a secret name of what is sent is masked, in rows that cannot be sent, too."""
     urls = [streams.url("/subscribe?n=1"), "no url", None]

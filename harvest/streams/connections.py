@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import replace
+from socket import gaierror
 from typing import Any, Protocol
 
 from harvest import addresses, urls
@@ -78,14 +78,14 @@ def refused(status: int, headers: dict[str, str], what: str) -> Ended:
     return Ended(End(attempt))
 
 
-def broken(error: BaseException, *, opening: bool) -> End:
+def broken(error: Exception, *, opening: bool) -> End:
     """A foreign error as an end: the border for whatever the system, TLS or httpx may raise."""
     attempt = Attempt()
     if isinstance(error, TimeoutError) and opening:
         attempt.error, attempt.detail = ErrorKind.TIMEOUT, "the stream was not open within the time allowed"
         return End(attempt)
-    translate(error if isinstance(error, Exception) else RuntimeError(str(error)), attempt)
-    foreign = isinstance(error, OSError) and not isinstance(error, ssl.SSLError | socket.gaierror | TimeoutError)
+    translate(error, attempt)
+    foreign = isinstance(error, OSError) and not isinstance(error, ssl.SSLError | gaierror | TimeoutError)
     if opening and foreign and attempt.error is ErrorKind.PROTOCOL:
         attempt.error = ErrorKind.CONNECT
     return End(attempt)
@@ -99,10 +99,11 @@ def hop(call: Call, attempt: Attempt, listen: Listen, hops: int) -> Call:
         found = next_hop(carried, attempt.status, location, listen.fetch.secret_headers, hops)
     except Unfollowable as error:
         raise failed(ErrorKind.REDIRECT, str(error), permanent=True) from None
-    if found.foreign and (listen.send is not None or call.told):
+    socket = urls.is_socket(call.url)
+    if socket and found.foreign and (listen.send is not None or call.told):
         raise failed(ErrorKind.REDIRECT, "the redirect would tell another origin what send= says", permanent=True)
     public = bool(attempt.peer) and not addresses.is_private(attempt.peer)
     found.guarded = call.guarded or (public and listen.fetch.block_private == "redirects")
-    if urls.is_socket(call.url):
+    if socket:
         found.url = "ws" + found.url.removeprefix("http")
     return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import cached_property
 from math import inf
 from time import monotonic, time
-from typing import Any, Protocol
+from typing import Any
+from weakref import WeakValueDictionary
 
 from harvest.calls import Call
 from harvest.engines.hush import hush
@@ -26,6 +27,7 @@ from harvest.streams.judge import Judge
 from harvest.streams.lookups import LookUps
 from harvest.streams.options import Listen
 from harvest.streams.rows import Rows
+from harvest.streams.sinks import Sink
 from harvest.streams.stream import Stream
 from harvest.urls import carrier, is_socket, origin, shown
 
@@ -35,28 +37,6 @@ _GLANCE = 0.05
 """Seconds between two looks at the clock and at who wants it to end."""
 _PAUSE = 0.005
 """Seconds between two looks whether a slow consumer has room."""
-
-
-class Sink(Protocol):
-    """Where the messages go; used in the worker thread."""
-
-    bytes: int
-    """Of the messages so far."""
-
-    def put(self, message: Message) -> bool:
-        """Take a message; whether there is room for more."""
-
-    def room(self) -> bool:
-        """Whether there is room now."""
-
-    def begin(self, call: Call) -> tuple[int, str]:
-        """Number of a stream's next message, and its last event ID, as far as they are known."""
-
-    def end(self, call: Call) -> None:
-        """A stream is over."""
-
-    def tick(self) -> None:
-        """Time has passed."""
 
 
 class Listener:
@@ -71,7 +51,7 @@ class Listener:
     """
 
     def __init__(self, source: Input, listen: Listen, selection: Selection, sink: Sink) -> None:
-        self.source, self.listen, self.selection = source, listen, selection
+        self.listen = listen
         self.counts = Listening(total=_total(source, listen))
         self._sink = sink
         self.take: Callable[[Message], bool] = sink.put if listen.max_total is None else self._take
@@ -117,7 +97,7 @@ class Listener:
         asyncio.get_running_loop().set_default_executor(LookUps(1))
         self._crowd = asyncio.Lock()
         self._opening = asyncio.Semaphore(_OPENING)
-        self._opening_of: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_OPENING_EACH))
+        self._opening_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._places = asyncio.Semaphore(self.listen.fetch.concurrency)
         self._proxy = chooser(self.listen.fetch.proxy)
         self._stirred = asyncio.Event()
@@ -241,8 +221,8 @@ class Listener:
 
     async def connect(self, call: Call, last_id: str) -> Connection:
         """Open a connection; raises `Ended`."""
-        places = self._opening_of[origin(carrier(call.url))], self._opening
-        async with places[0], places[1], asyncio.timeout(self.listen.fetch.timeout.total):
+        host = self._opening_of.setdefault(origin(carrier(call.url)), asyncio.Semaphore(_OPENING_EACH))
+        async with host, self._opening, asyncio.timeout(self.listen.fetch.timeout.total):
             if is_socket(call.url):
                 from harvest.streams.sockets import open_socket  # loads websockets
 

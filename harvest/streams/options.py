@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from harvest.messages import Message
 
-Reply = str | bytes | Mapping[str, Any] | list[Any] | None
-"""What a function says to a message; mappings are sent as JSON, a list is several replies."""
 _REQUEST = ("method", "params", "headers", "json", "content", "select", "parse", "parse_dates")
 _MANNERS = ("retry", "timeout", "auth", "proxy", "verify", "follow_redirects", "secret_headers", "secret_params")
 _SHARED = (*_REQUEST, "concurrency", *_MANNERS, "block_private", "prefix", "progress")

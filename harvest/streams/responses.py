@@ -101,7 +101,8 @@ class Response:
 
 async def open_response(call: Call, listen: Listen, client: httpx.AsyncClient, last_id: str) -> Response:
     """Ask, over redirects if need be, until an answer begins; raises `Ended`."""
-    for hops in range(2**30):
+    hops = 0
+    while True:
         response = await client.send(_request(call, listen, client, last_id), stream=True, **_auth(call, listen))
         try:
             _, headers = heads.parse(lines(response))
@@ -109,12 +110,11 @@ async def open_response(call: Call, listen: Listen, client: httpx.AsyncClient, l
             if attempt.status not in STATUSES or not listen.fetch.follow_redirects:
                 _check(response, headers)
                 return Response(response, call, listen.max_message_bytes, last_id)
-            call = hop(call, attempt, listen, hops)
+            call, hops = hop(call, attempt, listen, hops), hops + 1
         except BaseException:
             await response.aclose()
             raise
         await response.aclose()
-    raise AssertionError  # hop() ends a chain of redirects long before
 
 
 def _request(call: Call, listen: Listen, client: httpx.AsyncClient, last_id: str) -> httpx.Request:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,33 @@ _PIECE = 16 * 2**10
 """Bytes of a message that count as one in a consumer's buffer."""
 
 
-class Collected:
+class Sink(Protocol):
+    """Where the messages go; used in the worker thread. Most know of no stream beforehand, and have nothing to do."""
+
+    bytes: int
+    """Of the messages so far."""
+
+    def put(self, message: Message) -> bool:
+        """Take a message; whether there is room for more."""
+
+    def room(self) -> bool:
+        """Whether there is room now."""
+        return True
+
+    def begin(self, call: Call) -> tuple[int, str]:
+        """Number of a stream's next message, and its last event ID, as far as they are known."""
+        return 0, ""
+
+    def end(self, call: Call) -> None:
+        """A stream is over."""
+        return
+
+    def tick(self) -> None:
+        """Time has passed."""
+        return
+
+
+class Collected(Sink):
     """All messages in one frame."""
 
     def __init__(self, source: Input, selection: Selection, prefix: str) -> None:
@@ -45,20 +71,6 @@ class Collected:
                 self._freeze()
         return True
 
-    def room(self) -> bool:
-        """There is."""
-        return True
-
-    def begin(self, call: Call) -> tuple[int, str]:
-        """Nothing is known of any stream."""
-        return 0, ""
-
-    def end(self, call: Call) -> None:
-        """Nothing is to be forgotten."""
-
-    def tick(self) -> None:
-        """Nothing is due."""
-
     def _freeze(self) -> None:
         messages = self._messages
         self._tables.append(frames.batch(messages, schema=frames.MESSAGES))
@@ -67,13 +79,16 @@ class Collected:
         if self._selection:
             self._values += [each.values for each in messages]
 
-    def frame(self, pulled: int) -> pd.DataFrame:
-        """The messages so far, under the index of their input rows. Made once, by any thread."""
+    def frame(self, pulled: Callable[[], int]) -> pd.DataFrame:
+        """The messages so far, under the index of their input rows. Made once, by any thread.
+
+        `pulled` tells how many rows were asked for: none of a message comes later.
+        """
         with self._lock:
             if self._frame is None:
                 self._freeze()
                 total = self._source.total
-                caller = self._source.rows(0, pulled if total is None else total)
+                caller = self._source.rows(0, pulled() if total is None else total)
                 caller = caller.iloc[np.concatenate(self._rows)]
                 self._frame = framed(caller, self._tables, self._values, self._selection, self._prefix)
             return self._frame
@@ -98,7 +113,7 @@ def framed(
     return frames.attach(caller, tables, selected, prefix, frames.MESSAGES)
 
 
-class Handed:
+class Handed(Sink):
     """Messages for a consumer, who may be slow."""
 
     def __init__(self, channel: Channel) -> None:
@@ -118,13 +133,3 @@ class Handed:
     def room(self) -> bool:
         """Whether the consumer has caught up."""
         return self._channel.room()
-
-    def begin(self, call: Call) -> tuple[int, str]:
-        """Nothing is known of any stream."""
-        return 0, ""
-
-    def end(self, call: Call) -> None:
-        """Nothing is to be forgotten."""
-
-    def tick(self) -> None:
-        """Nothing is due."""

@@ -144,7 +144,8 @@ async def open_socket(
     call: Call, listen: Listen, proxy: Callable[[str], str | None], trust: Callable[[], ssl.SSLContext]
 ) -> Socket:
     """Connect and shake hands, over redirects if need be; raises `Ended`."""
-    for hops in range(2**30):
+    hops = 0
+    while True:
         opening = await _opening(call, listen, proxy(urls.carrier(call.url)), trust)
         try:
             return Socket(await opening, listen)
@@ -152,7 +153,7 @@ async def open_socket(
             attempt = _answer(error, opening.peer)
             if attempt.status not in STATUSES or not listen.fetch.follow_redirects:
                 raise refused(attempt.status, attempt.headers, "opening a websocket") from None
-            call = hop(call, attempt, listen, hops)
+            call, hops = hop(call, attempt, listen, hops), hops + 1
         except (ProxyError, InvalidProxy) as error:
             raise failed(ErrorKind.CONNECT, f"the proxy opened no tunnel: {mask(str(error))}") from None
         except InvalidHandshake as error:
@@ -160,7 +161,6 @@ async def open_socket(
             raise failed(ErrorKind.PROTOCOL, detail, permanent=not isinstance(error, InvalidMessage)) from None
         except ImportError as error:  # of what a SOCKS proxy needs
             raise failed(ErrorKind.CONNECT, f"{error}; install it", permanent=True) from None
-    raise AssertionError  # hop() ends a chain of redirects long before
 
 
 async def _opening(call: Call, listen: Listen, proxy: str | None, trust: Callable[[], ssl.SSLContext]) -> _Connect:

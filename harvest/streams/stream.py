@@ -128,9 +128,8 @@ class Stream:
         """The row that says so; what to reply to it."""
         message = self._numbered(Message("open", connection.agreed))
         replies = self._judge.replies(message)
-        connection.heard = inf  # it is us who may be slow
-        await self._hear(message)
-        connection.heard = monotonic()
+        if not self._hearing.take(message):
+            await self._room(connection)
         return replies
 
     async def _listened(self, connection: Connection, told: Sequence[str | bytes]) -> None:
@@ -151,9 +150,7 @@ class Stream:
                 enough = judges and judge.judged(message)
                 replies = judge.replies(message) if talks else ()
                 if not take(message):
-                    connection.heard = inf  # it is us who are slow
-                    await self._hearing.room()
-                    connection.heard = monotonic()
+                    await self._room(connection)
                 if enough or self.messages == most:
                     return
                 for reply in replies:
@@ -178,9 +175,11 @@ class Stream:
         self._seq += 1
         return message
 
-    async def _hear(self, message: Message) -> None:
-        if not self._hearing.take(message):
-            await self._hearing.room()
+    async def _room(self, connection: Connection) -> None:
+        """Wait for room; meanwhile it is us who are slow."""
+        connection.heard = inf
+        await self._hearing.room()
+        connection.heard = monotonic()
 
     async def _tell(self, end: End, pause: float | None) -> None:
         """The row that says how a connection ended, and what comes of it."""
@@ -193,7 +192,8 @@ class Stream:
         code = None if end.code is None else str(end.code)
         message = Message("close" if closed else "error", end.reason or None, event=code, error=kind, ok=False)
         message.error_detail = mask(attempt.detail) + (f"; {comes}" if comes else "")
-        await self._hear(self._numbered(message))
+        if not self._hearing.take(self._numbered(message)):
+            await self._hearing.room()
 
 
 def _asked(attempt: Attempt) -> float | None:

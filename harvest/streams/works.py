@@ -31,7 +31,7 @@ def into_a_frame(data: Any, url: str | None, given: Mapping[str, Any], as_: As) 
     listener = Listener(source, listen, selection, sink)
 
     def made() -> Any:
-        frame = sink.frame(listener.pulled)
+        frame = sink.frame(lambda: listener.pulled)
         if not listener.pulled:  # a mistake was made
             return handed(frame, as_)
         tie(frame, Origin(url))

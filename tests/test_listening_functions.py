@@ -64,7 +64,7 @@ def test_no_other_origin_is_told_what_a_call_says(streams: Streams) -> None:
 
 
 def test_a_stream_that_is_told_nothing_may_lead_elsewhere(streams: Streams) -> None:
-    """Over HTTP nothing is ever told, so a `send` that is meant for other rows keeps no redirect from being followed."""
+    """Over HTTP nothing is ever told, so a `send` meant for other rows keeps no redirect from being followed."""
     with streaming() as others:
         url = streams.url(f"/redirect?to={quote(others.url('/events', 'http'), safe='')}", "http")
         frame = harvest.listen_frame([url], send=lambda message: None, max_messages=1, **QUIET)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -102,25 +103,15 @@ def batch(outcomes: Sequence[Any], *, take: bool = False, schema: pa.Schema = AN
 
     With `take` they lose their large texts to the table, one by one, so that memory never holds all of them twice.
     """
-    makers = _COLUMN | {"text": _taken_texts} if take else _COLUMN
-    return pa.table([makers[field.name](outcomes, field.type) for field in schema], schema=schema)
+    names = [name for name in schema.names if name != "text"]
+    values = zip(*map(attrgetter(*names), outcomes), strict=True)
+    cells: dict[str, Iterable[Any]] = dict(zip(names, values, strict=True)) if outcomes else dict.fromkeys(names, ())
+    return table(cells | {"text": map(_taken if take else attrgetter("text"), outcomes)}, schema)
 
 
-def _plain(name: str) -> Callable[[Sequence[Outcome], pa.DataType], pa.Array]:
-    get = attrgetter(name)
-    return lambda outcomes, kind: pa.array(list(map(get, outcomes)), kind)
-
-
-def _errors(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
-    return pa.array([None if each.error is None else each.error.value for each in outcomes], kind)
-
-
-def _texts(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.ChunkedArray:
-    return _bodies((each.text for each in outcomes), kind)
-
-
-def _taken_texts(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.ChunkedArray:
-    return _bodies(map(_taken, outcomes), kind)
+def table(cells: Mapping[str, Iterable[Any]], schema: pa.Schema = ANSWERS) -> pa.Table:
+    """The cells of each column, by its name, as Arrow columns."""
+    return pa.table([_MAKERS.get(field.name, pa.array)(cells[field.name], field.type) for field in schema], schema)
 
 
 def _taken(outcome: Outcome) -> str | None:
@@ -130,8 +121,8 @@ def _taken(outcome: Outcome) -> str | None:
     return text
 
 
-def _contents(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.ChunkedArray:
-    return _bodies((each.content for each in outcomes), kind)
+def _errors(kinds: Iterable[ErrorKind | None], kind: pa.DataType) -> pa.Array:
+    return pa.array([None if each is None else each.value for each in kinds], kind)
 
 
 def _bodies(values: Iterable[str | bytes | None], kind: pa.DataType) -> pa.ChunkedArray:
@@ -156,39 +147,36 @@ def _alone(value: bytes, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, 1, [None, offsets, pa.py_buffer(value)])
 
 
-def _headers(outcomes: Sequence[Outcome], kind: pa.DataType) -> pa.Array:
+def _headers(several: Iterable[dict[str, str] | None], kind: pa.DataType) -> pa.Array:
     keys: list[str] = []
     values: list[str] = []
     offsets: list[int | None] = []
-    for each in outcomes:
-        offsets.append(None if each.headers is None else len(keys))
-        if each.headers:
-            keys.extend(each.headers)
-            values.extend(each.headers.values())
+    for each in several:
+        offsets.append(None if each is None else len(keys))
+        if each:
+            keys.extend(each)
+            values.extend(each.values())
     offsets.append(len(keys))
     return pa.MapArray.from_arrays(
         pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), pa.array(values, pa.string())
     )
 
 
-def _moments(name: str) -> Callable[[Sequence[Any], pa.DataType], pa.Array]:
-    get = attrgetter(name)
-
-    def made(outcomes: Sequence[Any], kind: pa.DataType) -> pa.Array:
-        ticks = [None if at is None else round(at * 1e6) for at in map(get, outcomes)]
-        return pa.array(ticks, pa.int64()).cast(kind)
-
-    return made
+def _moments(seconds: Iterable[float | None], kind: pa.DataType) -> pa.Array:
+    ticks = np.rint(np.array(seconds, dtype=float) * 1e6)
+    unknown = np.isnan(ticks)
+    return pa.array(np.where(unknown, 0, ticks).astype(np.int64), mask=unknown).cast(kind)
 
 
-_COLUMN = {name: _plain(name) for name in (*COLUMNS, *MESSAGES.names)} | {
+_MAKERS: dict[str, Callable[[Any, pa.DataType], pa.Array | pa.ChunkedArray]] = {
     "error": _errors,
-    "text": _texts,
-    "content": _contents,
+    "text": _bodies,
+    "content": _bodies,
     "headers": _headers,
-    "fetched_at": _moments("fetched_at"),
-    "received_at": _moments("received_at"),
+    "fetched_at": _moments,
+    "received_at": _moments,
 }
+"""How a column is made of its cells, where Arrow alone does not do."""
 
 
 def columns(batches: Sequence[pa.Table], schema: pa.Schema = ANSWERS) -> dict[str, Any]:

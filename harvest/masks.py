@@ -24,6 +24,12 @@ _WEAK = re.compile(r"[?&;]?(?:key|auth|sig|session(?:id)?|app_?id)=?", re.IGNORE
 _TOKEN = re.compile(r"(?=.*\d).{12,}", re.DOTALL)
 _SURE = re.compile(r"secret|passw|pwd|credential", re.IGNORECASE)
 
+_HINTS = (
+    *("token", "secret", "passw", "pwd", "api", "access", "signature", "credential"),
+    *("key", "app", "auth", "sig", "session", "jwt", "bearer", "code_verifier", "@", "%40"),
+)
+"""In a text without any of them there is nothing to mask, unless a name was concealed."""
+
 _concealed: set[str] = set()
 
 
@@ -69,6 +75,15 @@ def mask(text: str) -> str:
     if ("=" in text or "%3" in text) and _secret_query.search(text, start) is not None:
         text = _secret_query.sub(rf"\1{MASK}", text)
     return text
+
+
+def is_clear(text: str) -> bool:
+    """Whether there is nothing to mask in a text; quick for a long one."""
+    if text.isascii():
+        lower = text.lower()
+        if not any(hint in lower for hint in (*_HINTS, *_concealed)):
+            return True
+    return mask(text) is text
 
 
 def mask_user(text: str) -> str:

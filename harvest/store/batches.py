@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from harvest import frames, shapes
 from harvest.errors import ErrorKind, UsageError
-from harvest.masks import MASK, mask
+from harvest.masks import MASK, is_clear
 from harvest.outcomes import Outcome
 from harvest.store import secrets
 from harvest.store.journal import PART, RUN, SEQ
@@ -22,23 +22,15 @@ from harvest.templates import missing
 from harvest.urls import shown
 
 
-class Hiding(Protocol):
-    """A row of which some things must not be stored."""
-
-    @property
-    def error(self) -> ErrorKind | None:
-        """What went wrong with it."""
-
-    @property
-    def hidden(self) -> Collection[str]:
-        """Secrets."""
-
-
 class Entry(NamedTuple):
     """One row to store: its outcome as it was when it came, for its owner may change it, and where it belongs.
 
     Attributes
     ----------
+    answer : tuple
+        The cells of the result columns.
+    values : tuple or None
+        What was selected.
     item : object
         What the input calls the row.
     key : str
@@ -46,26 +38,18 @@ class Entry(NamedTuple):
         The file it belongs to, and its place.
     hidden : collection of str
         Secrets that must not be stored.
+    size : int
+        Bytes, about.
     """
 
-    ok: bool
-    status_code: int | None
-    error: ErrorKind | None
-    error_detail: str | None
-    text: str | None
-    content: bytes | None
-    headers: dict[str, str] | None
-    response_url: str | None
-    attempts: int
-    elapsed: float | None
-    waited: float
-    fetched_at: float | None
+    answer: tuple[Any, ...]
     values: tuple[object, ...] | None
     item: Any
     key: str
     part: int
     seq: int
     hidden: Collection[str]
+    size: int
 
     @classmethod
     def of(
@@ -83,13 +67,36 @@ class Entry(NamedTuple):
             outcome = replace(outcome)
             secrets.answer(outcome, hidden)
             values = values and tuple(secrets.cell(each, hidden) for each in values)
-        return cls._make((*_answer(outcome), values, item, key, part, seq, hidden))
+        size = _OVERHEAD + len(outcome.text or "") + len(outcome.content or b"")
+        return cls(_answer(outcome), values, item, key, part, seq, hidden, size)
 
 
 _answer = attrgetter(*frames.COLUMNS)
+_OVERHEAD = 200  # bytes of a row without its body
 
 
-def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str], prefix: str, run: int) -> pa.Table:
+class Rows(NamedTuple):
+    """Several entries, column by column."""
+
+    answers: dict[str, Sequence[Any]]
+    values: Sequence[tuple[object, ...] | None]
+    items: Sequence[Any]
+    keys: Sequence[str]
+    parts: Sequence[int]
+    seqs: Sequence[int]
+    hidden: Sequence[Collection[str]]
+    sizes: Sequence[int]
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> Rows:
+        """The columns of these entries."""
+        if not entries:
+            return cls(dict.fromkeys(frames.COLUMNS, ()), (), (), (), (), (), (), ())
+        answers, *rest = zip(*entries, strict=True)
+        return cls(dict(zip(frames.COLUMNS, zip(*answers, strict=True), strict=True)), *rest)
+
+
+def table(rows: Rows, caller: pd.DataFrame, selected: Sequence[str], prefix: str, run: int) -> pa.Table:
     """A batch for the journal.
 
     Parameters
@@ -99,17 +106,12 @@ def table(entries: Sequence[Entry], caller: pd.DataFrame, selected: Sequence[str
     selected : sequence of str
         Names of the selected columns.
     """
-    columns = shapes.columns(caller)
-    columns[prefix + "key"] = pa.array([each.key for each in entries], pa.large_string())
-    results = frames.batch(entries)
+    places = {PART: pa.array(rows.parts, pa.int64()), SEQ: pa.array(rows.seqs, pa.int64())}
+    columns = places | {RUN: pa.array(np.full(len(rows.keys), run))} | shapes.columns(caller)
+    columns[prefix + "key"] = pa.array(rows.keys, pa.large_string())
+    results = frames.table(rows.answers)
     columns |= {prefix + name: results.column(name) for name in frames.COLUMNS}
-    columns |= picked([each.values for each in entries], selected)
-    places = {
-        PART: pa.array([each.part for each in entries], pa.int64()),
-        SEQ: pa.array([each.seq for each in entries], pa.int64()),
-        RUN: pa.array(np.full(len(entries), run)),
-    }
-    return pa.table(places | columns)
+    return pa.table(columns | picked(rows.values, selected))
 
 
 def picked(rows: Sequence[tuple[object, ...] | None], names: Sequence[str]) -> dict[str, pa.Array]:
@@ -124,20 +126,25 @@ def picked(rows: Sequence[tuple[object, ...] | None], names: Sequence[str]) -> d
     return found
 
 
-def masked(caller: pd.DataFrame, entries: Sequence[Hiding], secret: Collection[str]) -> pd.DataFrame:
-    """The caller's cells without secrets; the columns `secret` are nothing else."""
+def masked(
+    caller: pd.DataFrame,
+    errors: Sequence[ErrorKind | None],
+    hidden: Sequence[Collection[str]],
+    secret: Collection[str],
+) -> pd.DataFrame:
+    """The caller's cells without the secrets `hidden` in each row; the columns `secret` are nothing else."""
     for name in [name for name in caller.columns if name in secret]:
         caller = caller.assign(
             **{name: pd.array([None if missing(each) else MASK for each in caller[name]], dtype=object)}
         )
-    hidden = _shared(entries)
+    shared = None if ErrorKind.INVALID_REQUEST in errors else _shared(hidden)
     for at, dtype in enumerate(caller.dtypes):
         if not _may_hold_text(dtype):
             continue
         before = caller.iloc[:, at].tolist()
-        if hidden is not None and _is_clean(before, hidden):
+        if shared is not None and _is_clean(before, shared):
             continue
-        after = [_masked(each, entry) for each, entry in zip(before, entries, strict=True)]
+        after = list(map(_masked, before, errors, hidden))
         if any(one is not other for one, other in zip(before, after, strict=True)):
             kind = dtype if pd.api.types.is_string_dtype(dtype) else object
             caller = caller.copy(deep=False)
@@ -145,18 +152,26 @@ def masked(caller: pd.DataFrame, entries: Sequence[Hiding], secret: Collection[s
     return caller
 
 
-def _shared(entries: Sequence[Hiding]) -> Collection[str] | None:
-    """The secrets, if they are the same for all entries."""
-    if any(entry.error is ErrorKind.INVALID_REQUEST for entry in entries):
-        return None
-    several = {id(entry.hidden): entry.hidden for entry in entries}
-    return next(iter(several.values())) if len(several) == 1 else None
+def together(hidden: Sequence[Collection[str]]) -> frozenset[str]:
+    """The secrets of all rows."""
+    return frozenset().union(*_different(hidden))
 
 
-def _masked(cell: Any, entry: Hiding) -> Any:
-    if entry.error is ErrorKind.INVALID_REQUEST and isinstance(cell, str):
+def _shared(hidden: Sequence[Collection[str]]) -> Collection[str] | None:
+    """The secrets, if they are the same for all rows."""
+    several = _different(hidden)
+    return several[0] if len(several) == 1 else None
+
+
+def _different(hidden: Sequence[Collection[str]]) -> list[Collection[str]]:
+    """Most rows share one collection."""
+    return list(dict(zip(map(id, hidden), hidden, strict=True)).values())
+
+
+def _masked(cell: Any, error: ErrorKind | None, hidden: Collection[str]) -> Any:
+    if error is ErrorKind.INVALID_REQUEST and isinstance(cell, str):
         cell = shown(cell) if "://" in cell else cell
-    return secrets.cell(cell, entry.hidden)
+    return secrets.cell(cell, hidden)
 
 
 def _is_clean(cells: Sequence[Any], hidden: Collection[str]) -> bool:
@@ -164,7 +179,7 @@ def _is_clean(cells: Sequence[Any], hidden: Collection[str]) -> bool:
     if not all(isinstance(each, str) or missing(each) for each in cells):
         return False
     whole = "\n".join(each for each in cells if isinstance(each, str))
-    return mask(whole) is whole and not any(secret in whole for secret in hidden)
+    return is_clear(whole) and not any(secret in whole for secret in hidden)
 
 
 def _may_hold_text(dtype: Any) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike, fspath
 
 import pyarrow as pa
@@ -14,13 +12,20 @@ from harvest.errors import StoreError
 from harvest.store import parts
 
 
-@contextmanager
-def translated(path: str | PathLike[str]) -> Iterator[None]:
+class translated:  # noqa: N801  (used as a word of the language)
     """Raise `StoreError` for whatever goes wrong with the files of a store."""
-    try:
-        yield
-    except (OSError, sqlite3.Error, pa.ArrowException, json.JSONDecodeError) as error:
-        raise StoreError(f"the store {fspath(path)!r} {_what(error)}") from error
+
+    __slots__ = ("_path",)  # entered for every few rows
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, sqlite3.Error, pa.ArrowException, json.JSONDecodeError)):
+            raise StoreError(f"the store {fspath(self._path)!r} {_what(error)}") from error
 
 
 def _what(error: Exception) -> str:

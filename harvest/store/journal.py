@@ -35,7 +35,7 @@ CREATE TABLE runs (first TEXT PRIMARY KEY, base INTEGER) WITHOUT ROWID;
 """
 _PATIENCE = 60  # seconds to wait for the other connections of this process
 _PAGE = 16_384  # bytes; a batch has some tens of kilobytes
-_LOG = 4 * 2**20  # bytes of the log after which it is folded into the file
+_LOG = 16 * 2**20  # bytes of the log after which it is folded into the file
 _AT_ONCE = 256  # keys of one query
 _PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)  # what is not written need not be freed either
 
@@ -230,6 +230,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL").fetchone()
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA secure_delete = OFF").fetchone()  # no secrets to wipe: they never come here
         db.execute("PRAGMA cache_size = -8000")
         db.execute(f"PRAGMA wal_autocheckpoint = {_LOG // _PAGE}")
     except BaseException:

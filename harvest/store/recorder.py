@@ -169,11 +169,11 @@ class Recorder:
         heard, self._heard, self._full = self._heard, [], self.bytes + COMMIT_BYTES
         states, self._states = self._states, {}
         caller = self._source.framed([each.item for each in heard])
-        several = {id(each.hidden): each.hidden for each in heard}
-        self._append(caller, heard, states, frozenset().union(*several.values()))
+        self._append(caller, heard, states, batches.together([each.hidden for each in heard]))
 
     def _append(self, caller: pd.DataFrame, heard: list[_Heard], states: States, hidden: Collection[str]) -> None:
-        caller = batches.masked(caller, heard, self._columns)
+        secrets_of = [each.hidden for each in heard]
+        caller = batches.masked(caller, [each.error for each in heard], secrets_of, self._columns)
         messages = [each.message for each in heard]
         table = frames.batch(messages, schema=frames.MESSAGES)
         columns = {"key": pa.array([each.key for each in heard], pa.large_string())}

@@ -15,7 +15,7 @@ import pyarrow as pa
 from harvest import frames, shapes
 from harvest.errors import UsageError
 from harvest.store import batches, folder, parts
-from harvest.store.batches import Entry
+from harvest.store.batches import Entry, Rows
 from harvest.store.journal import VERSION, Journal
 from harvest.store.log import holds_messages
 from harvest.store.sealing import Sealing
@@ -23,6 +23,8 @@ from harvest.store.settling import Known
 
 COMMIT_ROWS, COMMIT_SECONDS, COMMIT_BYTES = 1_000, 0.9, 8 * 2**20
 """A commit comes after so many rows, seconds or bytes of bodies, whichever is first."""
+BATCH_ROWS = 4_000
+"""What came together with the last of those rows is committed with them, up to so many rows at a time."""
 FULL_ROWS, FULL_BYTES = 100_000, 128 * 2**20
 """So much is sealed at a time, and then goes into a new part."""
 SMALL_ROWS, SMALL_BYTES = 10_000, 16 * 2**20
@@ -130,14 +132,13 @@ class Writer:
         """Take a finished row; it is on the disk after the next commit."""
         if not self._pending:
             self._since = now
-        size = 200 + len(entry.text or "") + len(entry.content or b"")
         self._pending.append(entry)
-        self._pending_bytes += size
+        self._pending_bytes += entry.size
         self._fresh[entry.key] = known
         self.next = max(self.next, entry.seq + 1)
         if known.part == self._part:
             self._part_rows += 1
-            self._part_bytes += size
+            self._part_bytes += entry.size
 
     @property
     def part(self) -> int:
@@ -162,24 +163,25 @@ class Writer:
             self._sealed()
         if os.stat(self._journal.path).st_ino != self._inode:
             raise FileNotFoundError(2, "its folder was replaced by another")
-        for start in range(0, len(self._pending), COMMIT_ROWS):
-            self._commit(self._pending[start : start + COMMIT_ROWS])
+        for start in range(0, len(self._pending), BATCH_ROWS):
+            self._commit(self._pending[start : start + BATCH_ROWS])
         self._pending, self._pending_bytes = [], 0
 
     def _commit(self, entries: list[Entry]) -> None:
-        caller = self._framed([each.item for each in entries])
+        rows = Rows.of(entries)
+        caller = self._framed(rows.items)
         own = {*frames.names(self._prefix), *self.selected, self._prefix + "key"}
         if not own.isdisjoint(caller.columns):
             caller = caller.loc[:, [name for name in caller.columns if name not in own]]
-        caller = batches.masked(caller, entries, self._secret)
-        batch = batches.table(entries, caller, self.selected, self._prefix, self.run)
-        hidden = frozenset().union(*(each.hidden for each in entries))
+        caller = batches.masked(caller, rows.answers["error"], rows.hidden, self._secret)
+        batch = batches.table(rows, caller, self.selected, self._prefix, self.run)
         batch = batch.replace_schema_metadata({parts.MARK: self._about(self.selected)})
-        self._last = self._journal.add(batch, **self._shape(batch, caller, hidden), **self._state())
+        shape = self._shape(batch, caller, batches.together(rows.hidden))
+        self._last = self._journal.add(batch, **shape, **self._state())
         self._rows += len(batch)
         self._bytes += batch.nbytes
         if self.batch_of is not None:
-            self.batch_of.update((each.key, self._last) for each in entries)
+            self.batch_of.update(dict.fromkeys(rows.keys, self._last))
 
     def _shape(self, batch: pa.Table, caller: pd.DataFrame, hidden: Collection[str]) -> dict[str, Any]:
         """What is to be noted of a batch that has other columns than those before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -67,7 +68,10 @@ class Sealing:
 
     def _read_places(self) -> pa.Table:
         columns = [self._key, *_PLACE, *(self._prefix + name for name in ("status_code", "error", "fetched_at"))]
-        found = list(self._journal.batches(self._through, columns))
+        numbers = self._journal.numbers(self._through)
+        found = list(self._journal.batches(columns=columns, numbers=numbers))
+        ends = [0, *accumulate(map(len, found))]
+        self._batches = [(number, slice(*ends[at : at + 2])) for at, number in enumerate(numbers)]
         empty = pa.schema([(self._key, pa.large_string()), *((name, pa.int64()) for name in _PLACE)])
         return pa.concat_tables(found) if found else empty.empty_table()
 
@@ -113,13 +117,12 @@ class Sealing:
                 settled = self._settled(kept.column(self._key).combine_chunks())
                 kept = parts.without(kept, self._key, pa.array(sorted(settled), pa.large_string()))
             yield shapes.fitted(kept, self._schema)
-        start = 0
-        for batch in self._journal.batches(self._through):
-            stop = start + len(batch)
-            here = np.logical_and(self._last[start:stop], batch.column(PART).to_numpy() == number)
-            start = stop
-            if here.any():
-                yield shapes.fitted(batch if here.all() else batch.filter(pa.array(here)), self._schema)
+        here = np.logical_and(self._last, self._places.column(PART).to_numpy() == number)
+        for batch, rows in self._batches:
+            if here[rows].any():
+                (found,) = self._journal.batches(numbers=[batch])
+                whole = here[rows].all()
+                yield shapes.fitted(found if whole else found.filter(pa.array(here[rows])), self._schema)
 
     def _rows(self) -> list[tuple[Any, ...]]:
         """What the journal keeps of each request."""

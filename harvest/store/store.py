@@ -127,18 +127,18 @@ class Store:
         return some
 
     def _looked_up(self, items: Sequence[Call | Outcome | None]) -> list[Call | Outcome | None]:
-        asked = [item for item in items if isinstance(item, Call)]
-        calls = {call.row: (call, self._keys.numbered(call, self._writer.nth)) for call in asked}
-        known = self._writer.find([key for _, key in calls.values()])
+        named, nth = self._keys.numbered, self._writer.nth
+        calls = {call.row: (call, named(call, nth), None) for call in items if isinstance(call, Call)}
+        known = self._writer.find([key for _, key, _ in calls.values()])
         if self._base is None and calls:
-            row, (_, key) = next(iter(calls.items()))
+            row, (_, key, _) = next(iter(calls.items()))
             self._base = self._writer.base(f"{row} {key}")
         if not known:  # as in a first run
-            self._asked.update((row, (call, key, None)) for row, (call, key) in calls.items())
+            self._asked.update(calls)
             return list(items)
-        here = {row: known[key] for row, (_, key) in calls.items() if key in known}
+        here = {row: known[key] for row, (_, key, _) in calls.items() if key in known}
         kept = {row: each for row, each in here.items() if self._wish.keeps(each, time())}
-        out = {row: self._ask(call, key, known.get(key)) for row, (call, key) in calls.items() if row not in kept}
+        out = {row: self._ask(call, key, known.get(key)) for row, (call, key, _) in calls.items() if row not in kept}
         stored: dict[int, Call | Outcome] = {row: self._thin(row, calls[row][1], known) for row, known in kept.items()}
         everything = self._whole or self._anew or callable(self._refetch)
         misread = [row for row in kept if everything or (not self._selection and kept[row].error == ErrorKind.PARSE)]
@@ -168,11 +168,11 @@ class Store:
         error = None if known.error is None else ErrorKind(known.error)
         return Stub(row, ok=error is None, status_code=known.status, error=error, key=key, stored=True)
 
-    def _recalled(self, calls: dict[int, tuple[Call, str]], known: dict[str, Known]) -> dict[int, Call | Outcome]:
+    def _recalled(self, calls: dict[int, _Asked], known: dict[str, Known]) -> dict[int, Call | Outcome]:
         """Stored answers in full; those that are to be asked again come as their calls."""
         out: dict[int, Call | Outcome] = {}
-        for outcome in self._recall.outcomes({row: key for row, (_, key) in calls.items()}, known):
-            call, key = calls[outcome.row]
+        for outcome in self._recall.outcomes({row: key for row, (_, key, _) in calls.items()}, known):
+            call, key, _ = calls[outcome.row]
             try:
                 again = self._wish.wants(outcome, known[key])
             except Exception as error:  # whatever a caller's function may raise; it costs its row only
@@ -287,7 +287,7 @@ class Store:
         part = ERRORS if not settled else known.part if known is not None and known.settled else self._writer.part
         if self._base is None:
             self._base = self._writer.next
-        if not self._selection and self._writer.selection is not None:
+        if self._writer.selection is not None and not self._selection:
             self._writer.selection = _SEVERAL
         seq = known.seq if known is not None else self._base + outcome.row
         error = None if outcome.error is None else outcome.error.value

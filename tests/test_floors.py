@@ -55,7 +55,7 @@ FLOORS = [
     ["store.keys", "store.settling", "store.lock"],
     ["store.secrets", "store.journal", "store.parts"],
     ["store.salvage"],
-    ["store.batches", "store.sealing", "store.folder", "store.faults", "store.log", "store.messages"],
+    ["store.batches", "store.sealing", "store.columns", "store.folder", "store.faults", "store.log", "store.messages"],
     ["store.reading", "store.writer"],
     ["store.recall", "store.foresight", "store.archive"],
     ["store.store", "store.recorder"],

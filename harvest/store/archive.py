@@ -20,7 +20,7 @@ import pyarrow as pa
 from harvest import frames, shapes
 from harvest.errors import UsageError
 from harvest.store import folder, parts, salvage
-from harvest.store.journal import VERSION
+from harvest.store.columns import Columns
 from harvest.store.log import KIND, LAST, STANDING, Log, States, holds_answers, open_log, states
 from harvest.store.writer import FULL_BYTES, FULL_ROWS, SMALL_BYTES, SMALL_ROWS
 
@@ -72,10 +72,10 @@ class Archive:
         if (before := noted("prefix", told[0]["prefix"] if told else self._prefix)) != self._prefix:
             raise UsageError(f"the store was begun with prefix={before!r}; pass the same, or another folder")
         self._log.note(**{KIND: True, "prefix": self._prefix})
-        self._selected = list(dict.fromkeys([*(name for each in told for name in each["selected"]), *selected]))
-        self._remember(schemas)
+        self._columns = Columns(frames.MESSAGES, self._prefix, noted, {KIND: True})
+        self._columns.select([*(name for each in told for name in each["selected"]), *selected])
         if behind:
-            self._learn(schemas)
+            self._log.note(**self._columns.learn(schemas, chain(self._files(), self._log.batches())))
             self._log.catch_up(states(self._all(), self._prefix), self._number)
         self._number = noted(LAST, 0)
         self._log.drop(sealed)
@@ -91,21 +91,6 @@ class Archive:
                 yield parts.schema_of(parts.path_of(self.folder, number))
             for batch in self._log.batches():
                 yield batch.schema
-
-    def _remember(self, schemas: list[pa.Schema]) -> None:
-        self._notes: shapes.Notes = self._log.noted("notes", {})
-        self._exact: set[str] = set(self._log.noted("exact", []))
-        self._schema = schemas[0] if schemas else pa.schema([])
-
-    def _learn(self, schemas: list[pa.Schema]) -> None:
-        """Note the columns of files of which the journal does not know."""
-        for table in chain(self._files(), self._log.batches()):
-            self._exact |= shapes.beyond_float(table)
-        whole = pa.schema([])
-        for each in schemas:
-            whole = shapes.unified(whole, each.remove_metadata(), self._exact)
-            self._notes |= shapes.notes_of(each) | parts.about(each)["categories"]
-        self._log.note(**self._became(self._ordered(whole)))
 
     def _files(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         for number in parts.numbers(self.folder):
@@ -137,7 +122,7 @@ class Archive:
     @property
     def is_new(self) -> bool:
         """There is nothing in it yet, not even columns."""
-        return not self._schema.names
+        return not self._columns.schema.names
 
     def stream(self, key: str) -> tuple[int, str]:
         """Number of a stream's next message, and its last event ID."""
@@ -173,8 +158,8 @@ class Archive:
         self._look()
         table = shapes.columns(caller) | {self._prefix + name: column for name, column in heard.items()}
         batch = pa.table(table | dict(selected))
-        notes = self._shape(batch, caller, hidden)
-        batch = batch.replace_schema_metadata(self._schema.metadata)
+        notes = self._columns.add(batch, caller, hidden)
+        batch = batch.replace_schema_metadata(self._columns.schema.metadata)
         self._log.append(batch, self._number + 1, streams, notes)
         self._number += 1
         self._rows += len(batch)
@@ -186,39 +171,6 @@ class Archive:
         """Make sure that what is committed will be found."""
         if os.stat(self._log.path).st_ino != self._inode:
             raise FileNotFoundError(2, "its folder was replaced by another")
-
-    def _shape(self, batch: pa.Table, caller: pd.DataFrame, hidden: Collection[str]) -> dict[str, Any]:
-        """What is to be noted of a batch that has other columns than those before."""
-        exact = self._exact | shapes.beyond_float(batch)
-        whole = self._ordered(shapes.unified(self._schema, batch.schema, exact))
-        if whole == self._schema.remove_metadata() and exact == self._exact:
-            return {}
-        self._exact = exact
-        self._notes = shapes.notes(caller, batch.schema, hidden) | self._notes
-        return self._became(whole)
-
-    def _became(self, whole: pa.Schema) -> dict[str, Any]:
-        self._schema = whole.with_metadata(self._metadata(whole))
-        schema = bytes(self._schema.serialize()).hex()
-        return {"schema": schema, "notes": self._notes, "exact": sorted(self._exact)}
-
-    def _ordered(self, shape: pa.Schema) -> pa.Schema:
-        """The caller's columns, the key, the messages, the selected ones."""
-        last = [self._prefix + "key", *frames.names(self._prefix, frames.MESSAGES), *self._picked(shape)]
-        return pa.schema([each for each in shape if each.name not in last] + [shape.field(name) for name in last])
-
-    def _picked(self, shape: pa.Schema) -> list[str]:
-        return [name for name in self._selected if name in shape.names]
-
-    def _metadata(self, shape: pa.Schema) -> dict[bytes, bytes]:
-        columns = frames.columns([], frames.MESSAGES)
-        own = {self._prefix + name: column for name, column in columns.items()}
-        picked = {name: frames.selected(pa.chunked_array([], shape.field(name).type)) for name in self._picked(shape)}
-        found = self._notes | shapes.notes(pd.DataFrame(own | picked))
-        categories = {name: note for name, note in self._notes.items() if note.get("categories") is not None}
-        about = {"version": VERSION, "prefix": self._prefix, "selected": list(picked), "categories": categories}
-        about |= {KIND: True, "shape": parts.shape_of(shape)}
-        return {b"pandas": shapes.pandas_metadata(found, shape), parts.MARK: json.dumps(about).encode()}
 
     # -- sealing
 
@@ -240,14 +192,14 @@ class Archive:
 
     def _refit(self, number: int) -> None:
         """Give a file the columns that all files are to have."""
-        if self._about(number).get("shape") != parts.about(self._schema).get("shape"):
+        if self._about(number).get("shape") != parts.about(self._columns.schema).get("shape"):
             old = parts.tables(parts.path_of(self.folder, number))
-            tables = (shapes.fitted(table, self._schema) for table in old)
+            tables = (shapes.fitted(table, self._columns.schema) for table in old)
             self._write(number, tables, self._through(number))
 
     def _write(self, number: int, tables: Iterator[pa.Table], through: int) -> None:
-        told = json.dumps(parts.about(self._schema) | {"through": through}).encode()
-        schema = self._schema.with_metadata({**(self._schema.metadata or {}), parts.MARK: told})
+        told = json.dumps(parts.about(self._columns.schema) | {"through": through}).encode()
+        schema = self._columns.schema.with_metadata({**(self._columns.schema.metadata or {}), parts.MARK: told})
         try:
             parts.write(parts.path_of(self.folder, number), tables, schema, self._prefix)
         finally:
@@ -255,9 +207,9 @@ class Archive:
 
     def _tables(self, number: int) -> Iterator[pa.Table]:
         for table in parts.tables(parts.path_of(self.folder, number)):
-            yield shapes.fitted(table, self._schema)
+            yield shapes.fitted(table, self._columns.schema)
         for batch in self._unsealed():
-            yield shapes.fitted(batch, self._schema)
+            yield shapes.fitted(batch, self._columns.schema)
 
     def close(self) -> None:
         """Seal what is left, and let others write."""

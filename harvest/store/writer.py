@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -10,13 +9,13 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
-from harvest import frames, shapes
+from harvest import frames
 from harvest.errors import UsageError
 from harvest.store import batches, folder, parts
 from harvest.store.batches import Entry, Rows
-from harvest.store.journal import VERSION, Journal
+from harvest.store.columns import Columns
+from harvest.store.journal import PART, RUN, SEQ, Journal
 from harvest.store.log import holds_messages
 from harvest.store.sealing import Sealing
 from harvest.store.settling import Known
@@ -89,12 +88,8 @@ class Writer:
         self._part: int = noted("part", 1)
         self._part_rows: int = noted("part_rows", 0)
         self._part_bytes: int = noted("part_bytes", 0)
-        self._notes: shapes.Notes = noted("notes", {})
-        self._exact: set[str] = set(noted("exact", []))
-        schema = noted("schema", None)
-        self._schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema))) if schema else pa.schema([])
-        before = parts.about(self._schema).get("selected", [])
-        self.selected: list[str] = list(dict.fromkeys([*before, *self._selected]))
+        self._columns = Columns(frames.ANSWERS, self._prefix, noted)
+        self._columns.select(self._selected)
         self._rows, self._bytes, self._last = self._journal.size()
         self._fresh = batches.known(self._journal.batches(), self._prefix)
         self._any_sealed = bool(self._journal.noted("seals", {}))
@@ -141,6 +136,11 @@ class Writer:
             self._part_bytes += entry.size
 
     @property
+    def selected(self) -> list[str]:
+        """The selected columns of this run and of all before."""
+        return self._columns.selected
+
+    @property
     def part(self) -> int:
         """The part that new rows belong to."""
         return self._part
@@ -170,51 +170,19 @@ class Writer:
     def _commit(self, entries: list[Entry]) -> None:
         rows = Rows.of(entries)
         caller = self._framed(rows.items)
-        own = {*frames.names(self._prefix), *self.selected, self._prefix + "key"}
+        selected = self._columns.selected
+        own = {*frames.names(self._prefix), *selected, self._prefix + "key"}
         if not own.isdisjoint(caller.columns):
             caller = caller.loc[:, [name for name in caller.columns if name not in own]]
         caller = batches.masked(caller, rows.answers["error"], rows.hidden, self._secret)
-        batch = batches.table(rows, caller, self.selected, self._prefix, self.run)
-        batch = batch.replace_schema_metadata({parts.MARK: self._about(self.selected)})
-        shape = self._shape(batch, caller, batches.together(rows.hidden))
-        self._last = self._journal.add(batch, **shape, **self._state())
+        batch = batches.table(rows, caller, selected, self._prefix, self.run)
+        new = self._columns.add(batch.drop_columns([PART, SEQ, RUN]), caller, batches.together(rows.hidden))
+        batch = batch.replace_schema_metadata({parts.MARK: self._columns.about(selected)})
+        self._last = self._journal.add(batch, **new, **self._state())
         self._rows += len(batch)
         self._bytes += batch.nbytes
         if self.batch_of is not None:
             self.batch_of.update(dict.fromkeys(rows.keys, self._last))
-
-    def _shape(self, batch: pa.Table, caller: pd.DataFrame, hidden: Collection[str]) -> dict[str, Any]:
-        """What is to be noted of a batch that has other columns than those before."""
-        shape = folder.as_part(batch.schema.remove_metadata())
-        exact = self._exact | shapes.beyond_float(batch.select(shape.names))
-        whole = self._ordered(shapes.unified(self._schema, shape, exact))
-        if whole == self._schema.remove_metadata() and exact == self._exact:
-            return {}
-        self._exact = exact
-        self._notes = shapes.notes(caller, shape, hidden) | self._notes
-        self._schema = whole.with_metadata(self._metadata(whole))
-        return {"schema": bytes(self._schema.serialize()).hex(), "notes": self._notes, "exact": sorted(self._exact)}
-
-    def _metadata(self, shape: pa.Schema) -> dict[bytes, bytes]:
-        own = {self._prefix + name: column for name, column in frames.columns([]).items()}
-        picked = {name: frames.selected(pa.chunked_array([], shape.field(name).type)) for name in self._picked(shape)}
-        found = self._notes | shapes.notes(pd.DataFrame(own | picked))
-        about = self._about(list(picked), shape=parts.shape_of(shape))
-        return {b"pandas": shapes.pandas_metadata(found, shape), parts.MARK: about}
-
-    def _about(self, selected: list[str], **more: str) -> bytes:
-        categories = {name: note for name, note in self._notes.items() if note.get("categories") is not None}
-        about = {"version": VERSION, "prefix": self._prefix, "selected": selected, "categories": categories} | more
-        return json.dumps(about).encode()
-
-    def _ordered(self, shape: pa.Schema) -> pa.Schema:
-        """The caller's columns, the key, the results, the selected ones."""
-        last = [self._prefix + "key", *frames.names(self._prefix), *self._picked(shape)]
-        return pa.schema([each for each in shape if each.name not in last] + [shape.field(name) for name in last])
-
-    def _picked(self, shape: pa.Schema) -> list[str]:
-        """The selected columns of this run and of all before."""
-        return [name for name in self.selected if name in shape.names]
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -247,7 +215,7 @@ class Writer:
         try:
             journal = Journal(self.folder, writing=True)
             try:
-                Sealing(self.folder, journal, through, self._schema, self._prefix).run()
+                Sealing(self.folder, journal, through, self._columns.schema, self._prefix).run()
             finally:
                 journal.close()
         except BaseException as error:  # handed to the thread that commits, which raises it
@@ -273,7 +241,7 @@ class Writer:
 
     def _finish(self, seal: bool) -> None:
         self.commit()
-        if not self._schema.names:
+        if not self._columns.schema.names:
             self._commit([])
         self._sealed()
         if self._rows and (seal or (self._rows < SMALL_ROWS and self._bytes < SMALL_BYTES)):

@@ -197,7 +197,7 @@ def check_readable_or_told(folder: Path) -> None:
     try:
         whole(folder)
     except harvest.StoreError as error:
-        if "fetch into it once more" not in str(error):
+        if "make the call that fills it once more" not in str(error):
             raise
 
 

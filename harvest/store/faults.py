@@ -11,6 +11,8 @@ import pyarrow as pa
 from harvest.errors import StoreError
 from harvest.store import parts
 
+_AGAIN = "make the call that fills it once more"
+
 
 class translated:  # noqa: N801  (used as a word of the language)
     """Raise `StoreError` for whatever goes wrong with the files of a store."""
@@ -31,10 +33,10 @@ class translated:  # noqa: N801  (used as a word of the language)
 def _what(error: Exception) -> str:
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, parts.Damaged):
-        return f"cannot be read ({said}); remove that file, then fetch into it once more, which asks for its rows"
+        return f"cannot be read ({said}); remove that file, then {_AGAIN}: one that fetches asks for its rows"
     damaged = isinstance(error, sqlite3.DatabaseError) and ("malformed" in said or "not a database" in said)
     if damaged or isinstance(error, json.JSONDecodeError):
-        return f"has a damaged journal ({said}); fetch into it once more, which rebuilds it from the parts"
+        return f"has a damaged journal ({said}); {_AGAIN}, which rebuilds it from the parts"
     if isinstance(error, FileNotFoundError):
-        return f"has lost files ({said}); fetch into it once more, which asks again for what is missing"
+        return f"has lost files ({said}); {_AGAIN}: one that fetches asks for what is missing"
     return f"cannot be used any more ({said}); what was committed is kept: mend that, then make the same call again"

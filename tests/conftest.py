@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +50,27 @@ def no_leaks() -> Iterator[None]:
 def open_files() -> int:
     """How many descriptors this process holds."""
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of two megabytes; ``mount -o remount,size=…`` makes it another size."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small disk can only be mounted as root")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A folder that other users may reach, too."""
+    path = tmp_path
+    while path.stat().st_uid == os.getuid() and path != path.parent:
+        path.chmod(path.stat().st_mode | 0o055)
+        path = path.parent
+        if path.stat().st_mode & 0o005 == 0o005:
+            break
+    return tmp_path

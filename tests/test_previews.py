@@ -20,9 +20,9 @@ import harvest
 from harvest import Call, Pace, UsageError
 from harvest.pacing.caps import SLACK, Caps
 from harvest.words import spoken
-from tests import virtual
+from tests import harvesting, virtual
 from tests.gates import closed_gate
-from tests.harvesting import SMALL, Forge
+from tests.harvesting import SMALL
 from tests.server import Server
 from tests.stored import QUIET
 
@@ -209,7 +209,7 @@ def test_what_is_not_sealed_yet(server: Server, tmp_path: Path) -> None:
 def test_a_store_that_is_being_written(server: Server, tmp_path: Path) -> None:
     """What another process has committed by now is counted, and that process is not disturbed."""
     data = turns(server, *range(2, 10))
-    with Forge() as forge, closed_gate() as (gate, opened):
+    with harvesting.forge() as forge, closed_gate() as (gate, opened):
         forge.begin([*data, server.url(gate)], tmp_path / "store", concurrency=1, limits=SMALL)
         assert server.wait_until(lambda: server.count(gate) == 1)
         seen = harvest.preview([*data, *turns(server, 99)], store=tmp_path / "store")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,10 +13,10 @@ import pytest
 
 import harvest
 from harvest.store import parts, reading, writer
-from tests.harvesting import SMALL, Failing, Moments, Steps
+from tests.damages import JOURNAL, Harm, blank, cut, empty, litter, overwrite, put_journal, remove
+from tests.harvesting import SMALL
 from tests.stored import Patient, asked, both, check_complete, fetch, settled, urls, whole
-
-J = "_journal.sqlite"
+from tests.story import Story
 
 
 @pytest.fixture
@@ -35,11 +35,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 # Every moment of a run
 
 
-class Story:
-    """A folder as earlier runs left it, and the run to look at."""
+class Harvest(Story):
+    """A harvest into a store."""
 
     def __init__(self, name: str, server: Patient, tmp_path: Path) -> None:
-        self.server, self.tmp_path, self.folder = server, tmp_path, tmp_path / "store"
+        super().__init__(tmp_path)
+        self.server = server
         self.urls = urls(server, 24, fail=2 if name == "anew" else 1)
         self.data = pd.DataFrame({"url": self.urls})
         self.options: dict[str, Any] = {}
@@ -69,7 +70,7 @@ class Story:
         """The journal is gone."""
         fetch(self.urls[:20], self.folder)
         fetch(self.urls[:20], self.folder)
-        (self.folder / J).unlink()
+        (self.folder / JOURNAL).unlink()
 
     def _robbed(self) -> None:
         """A part is damaged, and one is gone."""
@@ -79,24 +80,10 @@ class Story:
     def _killed(self) -> None:
         """The last run was killed while it sealed."""
         fetch(self.urls[:10], self.tmp_path / "before")
-        with pytest.MonkeyPatch.context() as patch:
-            moments = Moments(self.tmp_path / "before", self.tmp_path / "killed")
-            Steps(patch, moments.take)
-            fetch(self.urls[:16], self.tmp_path / "before")
-        sealing = [copy for step, copy in moments.taken if "parquet close" in step]
-        shutil.copytree(sealing[-1], self.folder)
+        self.killed_sealing(lambda folder: fetch(self.urls[:16], folder))
 
     def go_on(self) -> None:
         fetch(self.data, self.folder, **self.options)
-
-    def moments(self) -> list[tuple[str, Path]]:
-        """The folder before every step of the run, and at its end."""
-        moments = Moments(self.folder, self.tmp_path / "copies")
-        with pytest.MonkeyPatch.context() as patch:
-            steps = Steps(patch, moments.take)
-            self.go_on()
-        moments.take(steps.number + 1, "end")
-        return moments.taken
 
     def check_resumes(self, folder: Path, done: Container[str]) -> None:
         """The same call asks for what is not done, once, and then every row is there once."""
@@ -117,7 +104,7 @@ def test_killed_at_any_step_nothing_committed_is_lost(name: str, server: Patient
     """Whatever step a run is killed at, what was kept is kept, and the next run asks for the rest only."""
     before: dict[str, int] = {}
     plainly: dict[str, int] = {}
-    story = Story(name, server, tmp_path)
+    story = Harvest(name, server, tmp_path)
     for step, copy in story.moments():
         if name == "robbed" and not (copy / "_damaged-1-part-00001.parquet").exists():
             continue
@@ -132,41 +119,8 @@ def test_killed_at_any_step_nothing_committed_is_lost(name: str, server: Patient
 # What broke
 
 
-def cut(path: Path, random: Random) -> None:
-    """Keep the beginning of a file only."""
-    if path.exists():
-        path.write_bytes(path.read_bytes()[: random.randrange(max(1, path.stat().st_size))])
-
-
-def blank(path: Path, random: Random) -> None:
-    """Zeros in the place of a page."""
-    if path.exists() and (size := path.stat().st_size) > 8192:
-        data, at = bytearray(path.read_bytes()), random.randrange(100, size - 4096)
-        data[at : at + 4096] = bytes(4096)
-        path.write_bytes(data)
-
-
-def overwrite(path: Path, random: Random) -> None:
-    if path.exists():
-        path.write_bytes(random.randbytes(5_000))
-
-
-def empty(path: Path, random: Random) -> None:
-    if path.exists():
-        path.write_bytes(b"")
-
-
-def remove(path: Path, random: Random) -> None:
-    path.unlink(missing_ok=True)
-
-
-def litter(path: Path, random: Random) -> None:
-    """What a seal that was cut short leaves."""
-    path.write_bytes(b"PAR1")
-
-
-DAMAGES: list[tuple[str, Callable[[Path, Random], None]]] = [
-    *((name, harm) for name in (J, f"{J}-wal") for harm in (cut, blank, overwrite, empty, remove)),
+DAMAGES: list[tuple[str, Harm]] = [
+    *((name, harm) for name in (JOURNAL, f"{JOURNAL}-wal") for harm in (cut, blank, overwrite, empty, remove)),
     *((name, harm) for name in ("part-*", "_errors.parquet") for harm in (cut, empty, overwrite, remove)),
     ("_part-00001.parquet.tmp", litter),
     ("__errors.parquet.tmp", litter),
@@ -176,12 +130,10 @@ DAMAGES: list[tuple[str, Callable[[Path, Random], None]]] = [
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(("name", "harm"), DAMAGES, ids=lambda value: getattr(value, "__name__", value))
-def test_damage_is_mended_by_the_next_run(
-    name: str, harm: Callable[[Path, Random], None], seed: int, server: Patient, tmp_path: Path
-) -> None:
+def test_damage_is_mended_by_the_next_run(name: str, harm: Harm, seed: int, server: Patient, tmp_path: Path) -> None:
     """A file that is cut, overwritten or gone at any moment: no row comes twice, and the next run makes it whole."""
     random = Random(seed)
-    story = Story("again", server, tmp_path)
+    story = Harvest("again", server, tmp_path)
     for _, copy in story.moments()[seed::6]:
         files = sorted(copy.glob(name)) or [copy / name]
         harm(random.choice(files), random)
@@ -206,7 +158,7 @@ def check_readable_or_told(folder: Path) -> None:
 def test_a_journal_older_than_the_parts_makes_no_duplicates(name: str, server: Patient, tmp_path: Path) -> None:
     """When the power fails the last commits may be gone though the parts are there: still each row comes once."""
     random = Random(name)
-    story = Story(name, server, tmp_path)
+    story = Harvest(name, server, tmp_path)
     moments = story.moments()
     for at in range(3, len(moments), 3):
         copy = shutil.copytree(moments[at][1], tmp_path / "older", dirs_exist_ok=True)
@@ -216,13 +168,6 @@ def test_a_journal_older_than_the_parts_makes_no_duplicates(name: str, server: P
         fetch(story.data, copy)
         check_complete(copy, story.urls)
         shutil.rmtree(copy)
-
-
-def put_journal(source: Path, target: Path) -> None:
-    for name in (J, f"{J}-wal", f"{J}-shm"):
-        (target / name).unlink(missing_ok=True)
-        if (source / name).exists() and not name.endswith("-shm"):
-            shutil.copy(source / name, target / name)
 
 
 # No room
@@ -236,46 +181,20 @@ def test_any_step_may_fail_for_want_of_room(
     name: str, lasting: bool, third: int, server: Patient, tmp_path: Path
 ) -> None:
     """Where a step fails the run ends with a clear error, and the same call in the same process completes it."""
-    story = Story(name, server, tmp_path)
+    story = Harvest(name, server, tmp_path)
     begun = shutil.copytree(story.folder, tmp_path / "begun") if story.folder.exists() else None
-    for number in numbers_of_steps(story, lasting)[third::3]:
+    for number in story.numbers_of_steps(lasting)[third::3]:
         shutil.rmtree(story.folder, ignore_errors=True)
         if begun is not None:
             shutil.copytree(begun, story.folder)
         server.clear()
         server.tally.update(story.tally)
         before = settled(story.folder)
-        told = failing(story, range(number, 10_000) if lasting else [number])
+        told = story.failing(range(number, 10_000) if lasting else [number])
         assert told is None or "No space left on device" in told or "disk is full" in told
         now = settled(story.folder)
         assert now.keys() >= before.keys()
         story.check_resumes(story.folder, now)
-
-
-def numbers_of_steps(story: Story, first: bool) -> list[int]:
-    """The first, or else the last, step of each kind in a run."""
-    begun = story.tmp_path / "probe"
-    if story.folder.exists():
-        shutil.copytree(story.folder, begun)
-    story.folder, folder = begun, story.folder
-    fault = Failing(())
-    with pytest.MonkeyPatch.context() as patch:
-        Steps(patch, fault.take)
-        story.go_on()
-    story.folder = folder
-    steps = list(enumerate(fault.names, 1))
-    return sorted({name: at for at, name in (reversed(steps) if first else steps)}.values())
-
-
-def failing(story: Story, numbers: Container[int]) -> str | None:
-    """Let steps of the run fail; what was said."""
-    with pytest.MonkeyPatch.context() as patch:
-        Steps(patch, Failing(numbers).take)
-        try:
-            story.go_on()
-        except (harvest.StoreError, harvest.UsageError) as error:
-            return str(error)
-    return None
 
 
 # Read meanwhile
@@ -287,7 +206,7 @@ def test_a_run_in_the_middle_of_a_read_is_not_noticed(
     at: int, server: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that move between two files that are read come once; and the run does not wait for the reader."""
-    story = Story("again", server, tmp_path)
+    story = Harvest("again", server, tmp_path)
     looked, real_tables, real_numbers = 0, parts.tables, parts.numbers
 
     def look() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +14,9 @@ import pytest
 
 import harvest
 from harvest.store import writer
-from tests.harvesting import SMALL, Forge
+from tests import harvesting
+from tests.forge import NOBODY, Forge
+from tests.harvesting import SMALL
 from tests.stored import Patient, asked, check_complete, fetch, opened_once, plain, settled, turn_of, urls, whole
 
 
@@ -37,7 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def forge() -> Iterator[Forge]:
-    with Forge() as running:
+    with harvesting.forge() as running:
         yield running
 
 
@@ -120,18 +121,6 @@ def test_a_file_that_may_not_grow_keeps_what_was_committed(server: Patient, forg
     check_complete(folder, wanted)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of two megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a small disk can only be mounted as root")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("room", [0, 100, 300, 800, 1_600])
 def test_a_full_disk_keeps_what_was_committed(room: int, server: Patient, small_disk: Path) -> None:
@@ -206,21 +195,6 @@ def test_a_folder_with_other_things_is_no_store(server: Patient, tmp_path: Path)
         fetch(urls(server, 2), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert asked(server) == []
-
-
-NOBODY = 65_534
-
-
-@pytest.fixture
-def open_path(tmp_path: Path) -> Path:
-    """A folder that other users may reach, too."""
-    path = tmp_path
-    while path.stat().st_uid == os.getuid() and path != path.parent:
-        path.chmod(path.stat().st_mode | 0o055)
-        path = path.parent
-        if path.stat().st_mode & 0o005 == 0o005:
-            break
-    return tmp_path
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o000])

@@ -25,8 +25,8 @@ _TOKEN = re.compile(r"(?=.*\d).{12,}", re.DOTALL)
 _SURE = re.compile(r"secret|passw|pwd|credential", re.IGNORECASE)
 
 _HINTS = (
-    *("token", "secret", "passw", "pwd", "api", "access", "signature", "credential"),
-    *("key", "app", "auth", "sig", "session", "jwt", "bearer", "code_verifier", "@", "%40"),
+    *("token", "secret", "passw", "pwd", "credential", "key", "app", "auth", "sig", "session", "jwt", "bearer"),
+    *("code_verifier", "@", "%40"),
 )
 """In a text without any of them there is nothing to mask, unless a name was concealed."""
 

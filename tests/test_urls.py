@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import httpx
 import pycurl
@@ -282,6 +283,22 @@ def test_masking_twice_is_masking_once(before: str, after: str) -> None:
     """A masked text is a fixed point, and masking never fails."""
     once = masks.mask(f"{before} https://u:p@a.test/?token=x&y={after}")
     assert masks.mask(once) == once
+
+
+NAMES = [
+    *("token", "client_secret", "PASSWORD", "passwd", "pwd", "api-key", "API_KEY", "apikey", "access-key", "AccessKey"),
+    *("X-Amz-Signature", "credential", "key", "appid", "app_id", "auth", "Authorization", "sig", "session"),
+    *("SESSIONID", "jwt", "bearer", "code_verifier", "\u017fecret", "\u212aey", "page", "monkeys", "x"),
+]
+BEFORE = ["?", "&", ";", "%3F", "%26", "https://a.test/?", "://me:", "%3A%2F%2Fme:", "\n", ""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_quick_look_at_a_long_text_misses_nothing(name: str) -> None:
+    """What is told to be clear has nothing to mask, and what has nothing to mask is told to be clear."""
+    for before, after in product(BEFORE, ["=", "%3D", "@", "%40", " "]):
+        text = f"{before}{name}{after}1234"
+        assert masks.is_clear(text) == (masks.mask(text) is text)
 
 
 @pytest.mark.parametrize("port", [1, 8080, 9999, 10000, 40571, 59999])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from harvest.errors import HarvestError
-from harvest.runner import GRACE, SLICE, Worker
+from harvest.runner import SLICE, Worker
 
 T = TypeVar("T")
 
@@ -33,7 +34,9 @@ async def _watch_asyncio(worker: Worker[T], tick: Callable[[], object], loop: as
             tick()
     except asyncio.CancelledError:
         worker.stop()
-        await _within(GRACE, done)
+        pressed = monotonic()
+        while not await _within(SLICE, done) and monotonic() < pressed + worker.patience:
+            continue
         raise
     finally:
         worker.stop()
@@ -69,8 +72,10 @@ async def _watch_trio(worker: Worker[T], tick: Callable[[], object]) -> None:
             tick()
     except (trio.Cancelled, KeyboardInterrupt):
         worker.stop()
-        with trio.move_on_after(GRACE, shield=True):
-            await done.wait()
+        pressed = monotonic()
+        while not done.is_set() and monotonic() < pressed + worker.patience:
+            with trio.move_on_after(SLICE, shield=True):
+                await done.wait()
         raise
     finally:
         worker.stop()

@@ -54,8 +54,7 @@ class Bar:
 
     def __init__(self, total: int | None, unit: str = "row") -> None:
         self._in_notebook = _in_notebook()
-        made, how = _tqdm(self._in_notebook)
-        self._bar = made(total=total, unit=unit, desc="harvest", leave=True, dynamic_ncols=True, **how)
+        self._bar = _drawn(self._in_notebook, total=total, unit=unit, desc="harvest", leave=True, dynamic_ncols=True)
         self._shown = _display(self._bar.container, display_id=True) if hasattr(self._bar, "container") else None
         self._next = 0.0
 
@@ -188,14 +187,18 @@ def _display(thing: Any, **how: Any) -> Any:
     return display(thing, **how)  # type: ignore[no-untyped-call]
 
 
-def _tqdm(in_notebook: bool) -> tuple[Any, dict[str, Any]]:
-    """The class for this place and what it is told. `tqdm.auto` would warn where ipywidgets is missing."""
-    base: Any
-    how: dict[str, Any] = {"file": sys.stdout if in_notebook else sys.stderr}
+def _drawn(in_notebook: bool, **how: Any) -> Any:
+    """A bar of tqdm's for this place. `tqdm.auto` would warn where ipywidgets is missing."""
     if in_notebook and find_spec("ipywidgets") is not None:
-        from tqdm.notebook import tqdm as base
+        from tqdm import notebook
 
-        how = {"display": False}
-    else:
-        from tqdm import tqdm as base
-    return type("Bar", (base,), {"monitor_interval": 0}), how  # no thread that outlives the bar
+        if getattr(notebook, "IProgress", None) is not None:  # else tqdm could not load them when it looked
+            return _unwatched(notebook.tqdm)(display=False, **how)
+    from tqdm import tqdm as text
+
+    return _unwatched(text)(file=sys.stdout if in_notebook else sys.stderr, **how)
+
+
+def _unwatched(kind: Any) -> Any:
+    """The same class without tqdm's own thread, which would outlive the bar."""
+    return type("Bar", (kind,), {"monitor_interval": 0})

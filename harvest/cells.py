@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+import pandas as pd
 
 from harvest.templates import missing
 
-_KEPT = (bool, bytes, datetime.date, datetime.time, datetime.timedelta, dict, list, tuple)
+_TIMES = (datetime.date, datetime.time, datetime.timedelta)
+_KEPT = (bool, bytes, *_TIMES, dict, list, tuple)
 
 
 class Unstorable(ValueError):
@@ -22,7 +24,8 @@ class Unstorable(ValueError):
 def storable(value: Any) -> Any:
     """The value of a caller's function, if a column can hold it; a coroutine, a socket or a lock cannot be one.
 
-    A frame becomes a list of mappings, one per row; a Series or an array becomes a list.
+    A frame becomes a list of mappings, one per row; an array becomes a list, and a Series a mapping by its labels.
+    Labels that only count the rows are left out, so that a Series that has no others becomes a list, too.
     """
     if missing(value):
         return None
@@ -32,6 +35,8 @@ def storable(value: Any) -> Any:
         return value
     if isinstance(value, int | float):  # a float of numpy's is one of Python's, and yet another type
         return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, pd.Series) and not _is_count(value.index):
+        return _mapping(value)
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
         return _records(value)
     if type(value).__module__ == "numpy" and value.dtype.kind in "mM":
@@ -51,15 +56,37 @@ def storable(value: Any) -> Any:
 
 
 def _records(frame: Any) -> list[dict[str, Any]]:
-    """The rows of a frame of pandas' or polars', a named index among the columns."""
+    """The rows of a frame of pandas' or polars', the labels of pandas' among the columns."""
     if hasattr(frame, "to_dicts"):
         rows = frame.to_dicts()
     elif not frame.columns.is_unique:
         raise Unstorable("parse returned a DataFrame with several columns of one name; rename all but one")
     else:
-        named = [name for name in frame.index.names if name is not None and name not in frame.columns]
-        rows = (frame.reset_index(named) if named else frame).to_dict("records")
+        rows = _labelled(frame).to_dict("records")
     return [{str(name): _plain(cell) for name, cell in row.items()} for row in rows]
+
+
+def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its labels as columns, by the names that pandas would give them, as far as they are none yet."""
+    if _is_count(frame.index):
+        return frame
+    taken = [*frame.columns, *frame.index.names]
+    free = (name for name in ("index", *(f"level_{at}" for at in range(len(taken) + 1))) if name not in taken)
+    names = [next(free) if name is None else name for name in frame.index.names]
+    new = [name for name in names if name not in frame.columns]
+    return frame.set_axis(frame.index.set_names(names), axis=0).reset_index(new) if new else frame
+
+
+def _is_count(index: pd.Index[Any]) -> bool:
+    return isinstance(index, pd.RangeIndex) and index.name is None
+
+
+def _mapping(series: pd.Series[Any]) -> Any:
+    """The cells by their labels; where labels repeat, the records of a frame of both."""
+    labels = [str(_plain(label)) for label in series.index]
+    if len(set(labels)) < len(labels):
+        return _records(series.to_frame("value" if series.name is None else series.name))
+    return dict(zip(labels, map(_plain, series.tolist()), strict=True))
 
 
 def _plain(cell: Any) -> Any:
@@ -69,11 +96,13 @@ def _plain(cell: Any) -> Any:
 
 
 def as_json(value: Any) -> str | None:
-    """A value as JSON text, for columns whose values have no common type."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """A value as JSON text, for columns whose values have no common type; texts and times without quote marks."""
+    if missing(value):
         return None
     if isinstance(value, str):
         return value
+    if isinstance(value, _TIMES):
+        return _told(value)
     try:
         return orjson.dumps(value, _odd, orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # an integer beyond 64 bits, say, or 255 levels
@@ -82,7 +111,7 @@ def as_json(value: Any) -> str | None:
 
 def _as_slow_json(value: Any) -> str:
     try:
-        return json.dumps(_spelled_out(value))
+        return json.dumps(_spelled_out(value), ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
         return f"a {type(value).__name__} that cannot be written as JSON"
 
@@ -104,13 +133,17 @@ def _odd(value: Any) -> Any:
     """What JSON has no form for, as something that it has."""
     if missing(value):
         return None
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
+    if isinstance(value, _TIMES):
+        return _told(value)
     try:
         found = storable(value)
         return str(value) if found is value else found
     except Exception:  # no column can hold it, or a caller's object does not even tell what it is
         return _said(value)
+
+
+def _told(moment: datetime.date | datetime.time | datetime.timedelta) -> str:
+    return str(moment) if isinstance(moment, datetime.timedelta) else moment.isoformat()
 
 
 def _said(value: Any) -> str:

@@ -41,13 +41,14 @@ class Delivery:
         self._channel, self._worker = channel, worker
         self._made, self._rest, self._together = made, rest, together
         self._stopped = self._interrupted = False
+        self._left: Any = None
 
     def items(self, shown: AbstractContextManager[Callable[[], None]]) -> Iterator[Any]:
         """All that comes, under a bar; leaving half-way closes everything."""
         self._worker.when_done(self._channel.stir)
         self._worker.start()
         try:
-            with shown as tick:
+            with runner.pressed_late(lambda: self._left), shown as tick:
                 try:
                     while step := self._step(tick):
                         step.reverse()
@@ -70,7 +71,7 @@ class Delivery:
         made: list[tuple[int, Any]] = []
         with runner.Interrupts() as interrupts:
             tick()
-            runner.attend(self._ready, self._stop, tick, interrupts)
+            runner.attend(self._worker, self._ready, self._stop, tick, interrupts)
             if not interrupts.count:
                 items = self._channel.several(self._together)
                 made = [(rows, self._made(item)) for rows, item in items]
@@ -83,12 +84,12 @@ class Delivery:
         with runner.Interrupts() as interrupts:
             interrupts.count = 1
             if not self._stopped:
-                runner.attend(self._ready, self._stop, tick, interrupts)
+                runner.attend(self._worker, self._ready, self._stop, tick, interrupts)
             left = [*items, *self._channel.several(len(self._channel))]
-            frame = self._rest([item for _, item in left])
+            self._left = self._rest([item for _, item in left])
         self._interrupted = True
         runner.hand_on()
-        raise Interrupted(frame=frame) from None
+        raise Interrupted(frame=self._left) from None
 
     def _stop(self) -> None:
         self._stopped = True

@@ -205,6 +205,8 @@ class Harvester(Listens):
         """See `harvest.fetch_to`."""
         if options.get("store") is not None:
             raise UsageError("fetch_to has its path already; leave store= out")
+        if path is None:
+            raise UsageError('path= is no path; write the name of a folder, such as "data/stations"')
         given: Any = {**options, "store": path}
         order = self._order(data, url, given, keep=False)
         ahead = max(_AHEAD, 4 * order.options.concurrency)

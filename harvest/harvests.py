@@ -12,6 +12,7 @@ from typing import Any
 from harvest.calls import Call
 from harvest.drive import Engine, drive
 from harvest.inputs import Input
+from harvest.lent import lent
 from harvest.options import Options
 from harvest.outcomes import Outcome, Summary
 from harvest.pacing import Pacer
@@ -173,7 +174,9 @@ class Harvest:
         for each in ended:
             if stopping.is_set():  # a caller's function may take its time, so the others are not done
                 return
-            yield each if each.stored else self._selection.apply(each)
+            with lent:
+                selected = each if each.stored else self._selection.apply(each)
+            yield selected
 
     def _report(self, last: bool = False) -> None:
         """Tell a caller's function, at most ten times a second and once at the end."""
@@ -182,7 +185,8 @@ class Harvest:
         now = monotonic()
         if last or now >= self._told + 0.1:
             self._told = now
-            self._tell(self.progress)
+            with lent:
+                self._tell(self.progress)
 
 
 def _with_pauses(items: Iterator[Call | Outcome | None]) -> Iterator[Call | Outcome | Pause | None]:

@@ -8,16 +8,62 @@ what they put up with; what counts as HTTP is decided here, so that it is the sa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 LARGEST = 100 * 1024
 """Most bytes of a head."""
 MOST = 5_000
 """Most lines of a head."""
-SECRET_HEADERS = frozenset(
+
+_SECRET = re.compile(
+    r"(?=.*(?:token|secret|passw(?:or)?d|(?:api|access|auth)[-_]?key|credential))"
+    r"(?!.*(?:rate-?limit|(?:continuation|cursor|next|page)[-_]?token|token[-_]?count|access-control-)).*"
+    r"|(?:.*[-_])?(?:authorization|subscription[-_]key|session[-_]id|functions[-_]key)"
+    r"|(?:x-)?authentication|(?:set-)?cookie|x-auth",
+    re.IGNORECASE,
+)
+"""Names that commonly carry a secret; not what counts the tokens of a language model, or leads to the next page."""
+
+
+@lru_cache(maxsize=1_024)
+def _sounds_secret(name: object) -> bool:
+    return isinstance(name, str) and _SECRET.fullmatch(name) is not None
+
+
+class SecretHeaders(frozenset[str]):
+    """Names of headers, in lower case; those that commonly carry a secret are among them without being listed.
+
+    Who goes through it gets the listed ones only.
+    """
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return frozenset.__contains__(self, name) or _sounds_secret(name)
+
+    def __or__(self, others: AbstractSet[object]) -> SecretHeaders:
+        return SecretHeaders([*self, *map(str, others)])
+
+    __ror__ = __or__
+
+    def __and__(self, others: AbstractSet[object]) -> frozenset[str]:
+        return frozenset(name for name in others if isinstance(name, str) and name in self)
+
+    __rand__ = __and__
+
+    def isdisjoint(self, others: Iterable[object]) -> bool:
+        """Whether none of these names is in it."""
+        names = others if isinstance(others, Collection) else list(others)
+        return frozenset.isdisjoint(self, names) and not any(map(_sounds_secret, names))
+
+
+SECRET_HEADERS = SecretHeaders(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "apikey", "x-auth"}
-    | {"x-auth-token", "x-access-token", "x-session-token", "x-csrf-token", "x-goog-api-key"}
-    | {"x-amz-security-token", "ocp-apim-subscription-key"}
+    | {"x-auth-token", "x-access-token", "x-session-token", "x-csrf-token", "x-goog-api-key", "x-auth-key"}
+    | {"x-amz-security-token", "ocp-apim-subscription-key", "x-rapidapi-key", "private-token", "x-vault-token"}
+    | {"x-shopify-access-token", "dd-api-key", "x-api-token", "token", "x-functions-key", "x-authorization"}
 )
 """Headers whose values are never shown, stored or sent on to another origin."""
 

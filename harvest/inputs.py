@@ -12,6 +12,7 @@ import pandas as pd
 from harvest import interchange
 from harvest.calls import Call, Headers
 from harvest.errors import UsageError
+from harvest.lent import pulled
 from harvest.masks import mask
 from harvest.options import Options
 from harvest.outcomes import Outcome
@@ -154,12 +155,7 @@ class ListInput:
     def __init__(self, items: Sequence[Any], recipe: Recipe) -> None:
         self._items = items
         self.total: int | None = len(items)
-        found = (
-            name
-            for item in items
-            if type(item) is not str and isinstance(item, Mapping)
-            for name in _record(item, recipe.url)
-        )
+        found = (name for item in items for name in _names(item, recipe.url))
         self.columns = list(dict.fromkeys(found))
         self.recipe = recipe
 
@@ -198,12 +194,8 @@ class StreamInput:
 
     def calls(self) -> Iterator[Call | Outcome]:
         """One per item."""
-        for row, item in enumerate(self._items):
-            if (
-                type(item) is not str
-                and isinstance(item, Mapping)
-                and (clash := sorted(self._taken.intersection(_record(item, self.recipe.url))))
-            ):
+        for row, item in enumerate(pulled(self._items)):
+            if clash := sorted(self._taken.intersection(_names(item, self.recipe.url))):
                 raise UsageError(f"row {row} has {clash}, which are names of results; rename them, or pass prefix=")
             if self._kept is not None:
                 self._kept.append(item)
@@ -248,6 +240,11 @@ def _writable(columns: dict[Any, Any], index: pd.Index[Any]) -> pd.DataFrame:
 
 def _without_surrogates(cell: Any) -> Any:
     return cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell
+
+
+def _names(item: Any, url: str) -> Iterable[str]:
+    """The columns that a row comes with."""
+    return _record(item, url) if type(item) is not str and isinstance(item, Mapping) else ("url",)
 
 
 def _record(item: Any, url: str) -> dict[str, Any]:

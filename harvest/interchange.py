@@ -101,7 +101,7 @@ def handed(frame: pd.DataFrame, as_: As) -> Any:
         return frame
     plain = storable(frame, extensions=as_ == "arrow")
     table = pa.Table.from_pandas(plain, preserve_index=None if plain.index.name is None else True)
-    return table if as_ == "arrow" else _polars(table)
+    return table if as_ == "arrow" else _ordered(_polars(table), plain)
 
 
 def _polars(table: pa.Table) -> Any:
@@ -114,6 +114,16 @@ def _polars(table: pa.Table) -> Any:
         return polars.from_arrow(table)
     except polars.exceptions.PolarsError:  # a type that it does not know
         return polars.DataFrame([_column(name, table.column(name)) for name in table.column_names])
+
+
+def _ordered(frame: Any, plain: pd.DataFrame) -> Any:
+    """The frame with each categorical column of texts that has an order as an `Enum`, as which polars knows those."""
+    import polars
+
+    kinds = {name: dtype for name, dtype in plain.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)}
+    categories = {name: dtype.categories.tolist() for name, dtype in kinds.items() if dtype.ordered}
+    texts = {name: each for name, each in categories.items() if all(isinstance(text, str) for text in each)}
+    return frame.cast({name: polars.Enum(each) for name, each in texts.items()})
 
 
 def _column(name: str, column: pa.ChunkedArray) -> Any:

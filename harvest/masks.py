@@ -11,22 +11,27 @@ MASK = "***"
 """What stands where a secret stood."""
 
 _USUAL = (
-    r"(?=[\w.-]*(?:token|secret|passw(?:or)?d|pwd|api[_-]?key|access[_-]?key|signature|credential))[\w.-]++"
-    r"|key|appid|app_id|auth|authorization|sig|session(?:id)?|jwt|bearer|code_verifier"
+    r"(?=[\w.-]*(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|signature|credential"
+    r"|(?:auth|app|application|client|license|private|service|subscription|user)[_-]?key(?![\w.-])))[\w.-]++"
+    r"|key|wskey|appid|app_id|auth|authorization|sig|hmac|session(?:id)?|jwt|bearer|code_verifier|client_assertion"
 )
+_OPEN, _CLOSE, _IS = r"(?:\[|%5B)", r"(?:\]|%5D)", "(?:=|%3D)"
+_BRACKETS = rf"(?:{_OPEN}[\w.-]*+{_CLOSE})"
 _VALUE = r"(?:(?!%26|%23)[^&;#\s\"'<>])+"
 _USERINFO = re.compile(r"(://)[^/?#@\s]*@")
 _BROKEN_USERINFO = re.compile(r"(://).*@", re.DOTALL)
 _ESCAPED_USERINFO = re.compile(r"(%3A(?:%2F%2F|//))(?:(?!%2F|%40)[^/?#&@\s])*%40", re.IGNORECASE)
 
 _WORD = re.compile(r"[A-Za-z]{0,15}")
-_WEAK = re.compile(r"[?&;]?(?:key|auth|sig|session(?:id)?|app_?id)=?", re.IGNORECASE)
+_WEAK = re.compile(
+    rf"(?:[?&;#]|%3F|%26|%23)?(?:key|auth|sig|session(?:id)?|app_?id)(?:{_OPEN}\d*{_CLOSE})*{_IS}?", re.IGNORECASE
+)
 _TOKEN = re.compile(r"(?=.*\d).{12,}", re.DOTALL)
-_SURE = re.compile(r"secret|passw|pwd|credential", re.IGNORECASE)
+_SURE = re.compile(r"secret|passw|passphrase|pwd|credential", re.IGNORECASE)
 
 _HINTS = (
     *("token", "secret", "passw", "pwd", "credential", "key", "app", "auth", "sig", "session", "jwt", "bearer"),
-    *("code_verifier", "@", "%40"),
+    *("passphrase", "hmac", "code_verifier", "client_assertion", "@", "%40"),
 )
 """In a text without any of them there is nothing to mask, unless a name was concealed."""
 
@@ -35,14 +40,20 @@ _concealed: set[str] = set()
 
 @lru_cache(maxsize=8)
 def _names(concealed: frozenset[str]) -> re.Pattern[str]:
-    return re.compile("|".join([_USUAL, *map(re.escape, sorted(concealed))]), re.IGNORECASE)
+    """Secret names up to their ``=``, perhaps with brackets: ``token[]=``, ``user[password]=``.
+
+    Whether there is a ``=`` is looked at first, so that no text takes long.
+    """
+    names = "|".join([_USUAL, *map(re.escape, sorted(concealed))])
+    within = rf"[\w.-]++(?={_BRACKETS}++{_IS}){_BRACKETS}*?{_OPEN}(?:{names}){_CLOSE}"
+    return re.compile(rf"(?:{names}|{within}){_BRACKETS}*+{_IS}", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8)
 def _query(concealed: frozenset[str]) -> re.Pattern[str]:
-    """Parameters with a secret name; a URL may stand inside another one, escaped."""
+    """Parameters with a secret name, in a fragment, too; a URL may stand inside another one, escaped."""
     names = _names(concealed).pattern
-    return re.compile(rf"((?:[?&;]|%3F|%26)(?:{names})(?:=|%3D))({_VALUE})", re.IGNORECASE)
+    return re.compile(rf"((?:[?&;#]|%3F|%26|%23){names})({_VALUE})", re.IGNORECASE)
 
 
 _secret_query = _query(frozenset())
@@ -58,14 +69,14 @@ def conceal(names: Iterable[str]) -> None:
 
 def is_secret(name: str) -> bool:
     """Whether a parameter or a field of this name commonly carries a secret, or is said to."""
-    return _names(frozenset(_concealed)).fullmatch(name) is not None
+    return _names(frozenset(_concealed)).fullmatch(f"{name}=") is not None
 
 
 def mask(text: str) -> str:
     """The same text with the secrets of every URL in it replaced; the very same object if there are none.
 
     Masked are ``user:password@`` and the values of query parameters that commonly carry a secret
-    (``token``, ``api_key``, ``signature``, …) or were concealed.
+    (``token``, ``api_key``, ``signature``, …) or were concealed, those of a fragment included.
     """
     if "@" in text:
         text = _USERINFO.sub(rf"\1{MASK}@", text)
@@ -121,4 +132,4 @@ def is_weak(name: str) -> bool:
 def _start(text: str) -> int:
     """Where the first parameter can be."""
     start = text.find("?")
-    return 0 if start < 0 or "%" in text or ";" in text or "&" in text[:start] else start
+    return 0 if start < 0 or "%" in text or ";" in text or "&" in text[:start] or "#" in text[:start] else start

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from harvest.documents import parsed
 from harvest.errors import ErrorKind
 
 SPOKEN = frozenset({"text", "binary", "event"})
@@ -90,12 +89,13 @@ class Message:
         Returns
         -------
         object
-            Dicts, lists, texts and numbers; None of what is no message, such as an ``open``.
+            Dicts, lists, texts and numbers, whole ones whole whatever their size; None of what is no message,
+            such as an ``open``.
 
         Raises
         ------
         ValueError
-            The text is not JSON.
+            The text is not JSON (RFC 8259), as it is with a NaN or an Infinity in it.
 
         Examples
         --------
@@ -103,4 +103,4 @@ class Message:
         >>> harvest.Message("text", '{"temp": 15.4}').json()["temp"]
         15.4
         """
-        return orjson.loads(self.text or "") if self.kind in SPOKEN else None
+        return parsed(self.text or "") if self.kind in SPOKEN else None

@@ -202,6 +202,8 @@ def _check_refetch(refetch: Any, store: str | None) -> None:
         return
     if store is None:
         raise UsageError("refetch= means nothing without store=; name the store, too")
+    if isinstance(refetch, timedelta) and refetch < timedelta(0):
+        raise UsageError(f"refetch={refetch!r} is below zero; pass an age, such as timedelta(days=1)")
     if refetch not in ("errors", "all") and not isinstance(refetch, timedelta) and not callable(refetch):
         raise UsageError('refetch= makes no sense; pass "errors", "all", a timedelta or a function of an Outcome')
 

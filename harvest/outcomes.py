@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
+from harvest.documents import parsed
 from harvest.errors import ErrorKind
 from harvest.tables import Table
 from harvest.words import counted, pace, spoken
@@ -109,19 +108,19 @@ class Outcome:
         Returns
         -------
         object
-            Dicts, lists, texts and numbers.
+            Dicts, lists, texts and numbers; whole ones stay whole, whatever their size.
 
         Raises
         ------
         ValueError
-            The body is not JSON.
+            The body is not JSON (RFC 8259), as it is with a NaN or an Infinity in it.
 
         Examples
         --------
         >>> Outcome(0, text='{"main": {"temp": 15.4}}').json()["main"]
         {'temp': 15.4}
         """
-        return orjson.loads(self.text or "")
+        return parsed(self.text or "")
 
 
 @dataclass(slots=True)

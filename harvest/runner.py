@@ -6,18 +6,22 @@ Ctrl-C for the length of the call. A loop that runs in the caller is never touch
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic, sleep
 from types import FrameType
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from harvest.errors import HarvestError, Interrupted
+from harvest.lent import is_held
 
 T = TypeVar("T")
 
@@ -26,7 +30,9 @@ SLICE = 0.05
 _MOMENT = 0.1
 """Seconds that a fork may be held up."""
 GRACE = 5.0
-"""Seconds that a stopped worker may take, when a caller's function holds it up."""
+"""Seconds that a stopped worker may take."""
+SOON = 0.6
+"""Seconds that it may take while a caller's function holds it up, which nobody can stop."""
 
 
 class Stop(threading.Event):
@@ -61,8 +67,21 @@ def _see_off() -> None:
     _leaving.clear()
 
 
+_live: WeakSet[Worker[Any]] = WeakSet()
+"""The workers of this process."""
+
+
+def _end() -> None:
+    """Let all work end while threads still run: afterwards an iterator that was left open would wait in vain."""
+    for worker in list(_live):
+        worker.stop()
+    for worker in list(_live):
+        worker.wait(worker.patience)
+
+
+atexit.register(_end)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_see_off)
+    os.register_at_fork(before=_see_off, after_in_child=_live.clear)
 
 
 class Worker(Generic[T]):
@@ -89,6 +108,7 @@ class Worker(Generic[T]):
         """Begin."""
         try:
             self._thread.start()
+            _live.add(self)
         except RuntimeError as error:
             raise HarvestError(
                 "this Python cannot start a thread; run harvest where it can (not in Pyodide)"
@@ -100,6 +120,11 @@ class Worker(Generic[T]):
         with self._lock:
             if not self._done.is_set():
                 self._stopping.set()
+
+    @property
+    def patience(self) -> float:
+        """Seconds that it may take to end, once it was asked to."""
+        return min(SOON, GRACE) if is_held(self._thread.ident) else GRACE
 
     def wait(self, seconds: float) -> bool:
         """Whether the work is done, waiting for that as long as this."""
@@ -172,12 +197,16 @@ class Interrupts:
 
 
 def attend(
-    done: Callable[[float], bool], stop: Callable[[], None], tick: Callable[[], object], interrupts: Interrupts
+    worker: Worker[Any],
+    done: Callable[[float], bool],
+    stop: Callable[[], None],
+    tick: Callable[[], object],
+    interrupts: Interrupts,
 ) -> None:
     """Wait in the calling thread until `done`, with Ctrl-C held back.
 
-    The first Ctrl-C calls `stop` and waits for the work to end, at most `GRACE` seconds; a second one
-    leaves at once.
+    The first Ctrl-C calls `stop` and waits for the work to end, as long as the worker's `patience` says; a second
+    one leaves at once.
     """
     try:
         while not done(SLICE) and not interrupts.count:
@@ -187,8 +216,8 @@ def attend(
         raise
     if interrupts.count:
         stop()
-        until = monotonic() + GRACE
-        while not done(SLICE) and interrupts.count < 2 and monotonic() < until:
+        pressed = monotonic()
+        while not done(SLICE) and interrupts.count < 2 and monotonic() < pressed + worker.patience:
             tick()
 
 
@@ -200,13 +229,24 @@ def hand_on() -> None:
         return  # `Interrupted`, which the caller raises next, says the same and carries the frame
 
 
+@contextmanager
+def pressed_late(partial: Callable[[], Any]) -> Iterator[None]:
+    """A Ctrl-C that comes while a bar is put up or taken away is an `Interrupted`, too, with what `partial` makes."""
+    try:
+        yield
+    except KeyboardInterrupt as pressed:
+        if isinstance(pressed, Interrupted):
+            raise
+        raise Interrupted(frame=partial()) from None
+
+
 def block(worker: Worker[T], tick: Callable[[], object], partial: Callable[[], Any]) -> T:
     """Wait for a worker; an interrupt becomes `Interrupted` with the frame that `partial` makes.
 
     `partial` is called in any case, while Ctrl-C is still held back, so that it can keep what came.
     """
     with Interrupts() as interrupts:
-        attend(worker.start().wait, worker.stop, tick, interrupts)
+        attend(worker, worker.start().wait, worker.stop, tick, interrupts)
         frame = partial()
     if interrupts.count:
         hand_on()

@@ -53,7 +53,8 @@ class FrameRun:
 
     def block(self) -> Any:
         """Wait for the frame in this thread."""
-        with bar(self._harvest, self._harvest.options.progress, self._harvest.source.total) as tick:
+        shown = bar(self._harvest, self._harvest.options.progress, self._harvest.source.total)
+        with runner.pressed_late(self._kept), shown as tick:
             runner.block(self._worker, tick, self._kept)
         return self._kept()
 
@@ -86,11 +87,12 @@ def carry_out(harvest: Harvest) -> Summary:
             continue
         return harvest.summary
 
-    with bar(harvest, harvest.options.progress, harvest.source.total) as tick:
-        try:
+    shown = bar(harvest, harvest.options.progress, harvest.source.total)
+    try:
+        with runner.pressed_late(lambda: None), shown as tick:
             return runner.block(runner.Worker(work), tick, lambda: None)
-        except Interrupted:
-            raise Interrupted("the harvest was interrupted; call it again, and it goes on where it was") from None
+    except Interrupted:
+        raise Interrupted("the harvest was interrupted; call it again, and it goes on where it was") from None
 
 
 def outcomes(harvest: Harvest, channel: Channel, worker: runner.Worker[None]) -> Iterator[Any]:

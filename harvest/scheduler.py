@@ -13,6 +13,7 @@ from harvest.hosts import Hosts
 from harvest.jobs import Job
 from harvest.judgement import Judgement
 from harvest.later import Later
+from harvest.lent import lent
 from harvest.masks import mask
 from harvest.options import Options
 from harvest.outcomes import Attempt, Outcome, Summary
@@ -205,7 +206,8 @@ class Scheduler:
         job = Job(call, now)
         if self.options.realm is not None:
             try:
-                job.realm = mask(str(self.options.realm(call)))
+                with lent:
+                    job.realm = mask(str(self.options.realm(call)))
             except Exception as error:  # whatever a caller's function may raise
                 attempt = Attempt(error=ErrorKind.INVALID_REQUEST, detail=f"realm= failed: {said(error)}")
                 self._settled.append(self._outcome(job, attempt, now))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from harvest import documents
 from harvest.cells import Unstorable, storable, writable
 from harvest.errors import ErrorKind, UsageError
 from harvest.masks import mask
@@ -29,11 +30,11 @@ class Unreadable(ValueError):
 
 
 def load(text: str | None) -> Any:
-    """Parse a JSON body (RFC 8259: no NaN, no Infinity); raises `Unreadable`."""
+    """Parse a JSON body, see `documents.parsed`; raises `Unreadable`."""
     if not text:
         raise Unreadable("the body is empty, not JSON" if text is not None else "the body is not text, so not JSON")
     try:
-        return orjson.loads(text)
+        return documents.parsed(text)
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error.msg} at character {error.pos}") from None
 

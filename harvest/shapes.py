@@ -15,6 +15,7 @@ from harvest.masks import mask
 from harvest.templates import missing
 
 _TEXT, _BINARY = pa.large_string(), pa.binary()
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _FEW = 1_000
 """Categories that are kept beside the data."""
 FAILURES = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError)
@@ -87,21 +88,37 @@ def same_values(stored: tuple[Any, ...] | None, new: tuple[Any, ...] | None) -> 
     return all(one == other or one == as_json(other) for one, other in zip(stored, new, strict=True))
 
 
-def beyond_float(table: pa.Table) -> set[str]:
-    """The columns with whole numbers that no float can tell from their neighbours."""
-    out = set()
-    for field in table.schema:
-        if field.type in (pa.int64(), pa.uint64()):
-            ends = pc.min_max(table.column(field.name)).as_py()
-            if ends["max"] is not None and max(ends["max"], -ends["min"]) > 2**53:
-                out.add(field.name)
-    return out
+def inexact(table: pa.Table) -> set[str]:
+    """The columns that lose something in a type which holds others of their kind.
+
+    These are whole numbers that no float can tell from their neighbours, and moments so far away that they cannot
+    be counted in nanoseconds.
+    """
+    return {field.name for field in table.schema if _is_beyond(field.type, table.column(field.name))}
+
+
+def _is_beyond(kind: pa.DataType, column: pa.ChunkedArray) -> bool:
+    if kind in (pa.int64(), pa.uint64()):
+        return _largest(column) > 2**53
+    if pa.types.is_timestamp(kind):
+        return _largest(column.cast(pa.int64())) > 2**63 // 10**9 * _A_SECOND[kind.unit]
+    return False
+
+
+def _largest(column: pa.ChunkedArray) -> int:
+    ends = pc.min_max(column).as_py()
+    return 0 if ends["max"] is None else max(ends["max"], -ends["min"])
+
+
+def may_be_inexact(kind: pa.DataType) -> bool:
+    """Whether a column of this type must be looked at."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_timestamp(kind))
 
 
 def unified(first: pa.Schema, second: pa.Schema, exact: Collection[str] = ()) -> pa.Schema:
     """The schema that holds the columns of both, in the order in which they came.
 
-    `exact` names columns whose whole numbers must not become floats.
+    `exact` names columns that are `inexact` in another type.
     """
     fields = {field.name: field.type for field in first}
     for field in second:
@@ -128,6 +145,8 @@ def _common(one: pa.DataType, other: pa.DataType, exact: bool) -> pa.DataType:
         return _TEXT if pa.uint64() in (one, other) else pa.int64()
     if pa.types.is_decimal(one) and pa.types.is_decimal(other):
         return _wider(one, other)
+    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz == other.tz:
+        return _TEXT if exact else max(one, other, key=lambda kind: _A_SECOND[kind.unit])
     if _is_number(one) and _is_number(other):
         return _TEXT if exact else pa.float64()
     return _TEXT
@@ -187,16 +206,23 @@ def notes(frame: pd.DataFrame, shape: pa.Schema | None = None, hidden: Collectio
     """Pandas' notes on the columns of a frame, and with which type of Arrow each goes."""
     whole = frame.iloc[:0].copy(deep=False)
     whole.columns = pd.Index([str(name) for name in frame.columns])
-    try:
-        schema = pa.Schema.from_pandas(whole, preserve_index=False)
-    except FAILURES:  # a dtype that Arrow does not know; its cells are stored as text
-        return {}
+    schema = _arrow(whole)
+    if schema is None:  # some dtype that Arrow does not know; its cells are stored as text
+        known_to_it = [at for at in range(whole.shape[1]) if _arrow(whole.iloc[:, [at]]) is not None]
+        schema = pa.Schema.from_pandas(whole.iloc[:, known_to_it], preserve_index=False)
     found = json.loads(schema.metadata[b"pandas"])["columns"]
     types = {field.name: field.type for field in (schema if shape is None else shape)}
     fit = [name for name in schema.names if name in types and _is_same(schema.field(name).type, types[name])]
     known = {each["name"]: each | {"arrow": str(types[each["name"]])} for each in found if each["name"] in fit}
     few = _categories(whole, hidden)
     return known | {name: {"arrow": str(types[name])} | note for name, note in few.items() if name in types}
+
+
+def _arrow(frame: pd.DataFrame) -> pa.Schema | None:
+    try:
+        return pa.Schema.from_pandas(frame, preserve_index=False)
+    except FAILURES:
+        return None
 
 
 def _is_same(one: pa.DataType, other: pa.DataType) -> bool:

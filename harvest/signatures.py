@@ -99,9 +99,11 @@ _OPTIONS = """\
         `afetch_frame` takes your open `httpx.AsyncClient`, or one that works alike, and leaves it open;
         the blocking verbs take a function that makes one, or a mapping of its settings.
     secret_headers : collection of str, optional
-        Headers never shown, nor sent on to another origin, besides the usual ones.
+        Headers never shown, stored or sent on to another origin, besides ``Authorization``, ``Cookie``
+        and the like, and those with ``token``, ``secret``, ``password`` or ``api-key`` in their names.
     secret_params : collection of str, optional
-        Parameters of the query never shown or stored, besides those that are commonly named so.
+        Parameters of the query never shown or stored, besides ``sig``, ``app_key`` and the like, and those
+        with ``token``, ``secret``, ``password`` or ``api_key`` in their names.
     block_private : bool or "redirects", default "redirects"
         Refuse private and link-local addresses: always, never, or where a redirect leaves a public host.
     store : path, optional

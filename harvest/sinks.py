@@ -71,9 +71,11 @@ class BatchSink:
             hand_over(self._frames(harvest))
 
     def rest(self, harvest: Harvest) -> pd.DataFrame:
-        """The rows that were pulled and not handed over; those that are not done are `interrupted`."""
-        start = min(self._assembly.handed, harvest.pulled)
-        return to_frame(self._order, self._assembly.whole(harvest.pulled, start), harvest.pulled)
+        """The rows that were not handed over, of an iterator those that were pulled; undone ones are `interrupted`."""
+        total = self._order.source.total
+        total = harvest.pulled if total is None else total
+        start = min(self._assembly.handed, total)
+        return to_frame(self._order, self._assembly.whole(total, start), total)
 
     def _frames(self, harvest: Harvest) -> Iterator[pd.DataFrame]:
         for part in self._assembly.ready():

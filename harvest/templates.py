@@ -96,7 +96,8 @@ def filler(value: Any) -> tuple[Filler, frozenset[str]]:
     """A function that fills every template inside a value, and the columns it needs.
 
     Mappings, lists and tuples are walked; a text that is a lone placeholder keeps the type of its
-    cell, so that ``{"id": "{station_id}"}`` sends a number where the column holds numbers.
+    cell, so that ``{"id": "{station_id}"}`` sends a number where the column holds numbers. A whole number
+    is one with or without a gap in its column, which makes floats of all.
     """
     if isinstance(value, str):
         return _text_filler(value)
@@ -128,9 +129,13 @@ def _text_filler(text: str) -> tuple[Filler, frozenset[str]]:
     def cell(row: Mapping[str, Any]) -> Any:
         if missing(value := row.get(lone)):
             raise Unfillable(f"the template needs {lone!r}, which has no value in this row")
-        return value
+        return int(value) if isinstance(value, float) and _is_exact(value) else value
 
     return cell, frozenset({lone})
+
+
+def _is_exact(value: float) -> bool:
+    return value.is_integer() and abs(value) < 2**53
 
 
 def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:

@@ -100,6 +100,13 @@ def test_json(server: Server) -> None:
     assert found.iloc[2] is None
 
 
+def test_json_is_what_the_standard_says() -> None:
+    """Whole numbers stay whole, whatever their size; NaN, which RFC 8259 does not know, makes a body none."""
+    found = bodies(f'{{"wei": {2**256}, "mass": 1e30}}', '{"a": NaN}').harvest.json().tolist()
+    assert found == [{"wei": 2**256, "mass": 1e30}, None]
+    assert isinstance(found[0]["mass"], float)
+
+
 # -- expand
 
 

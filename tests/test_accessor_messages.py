@@ -242,11 +242,11 @@ def test_summary_of_a_frame_that_was_read(streams: Streams, tmp_path: Path) -> N
 
 
 def test_runs_side_by_side(streams: Streams) -> None:
-    """Two listenings put together are counted together."""
+    """Streams of one URL under one label are told apart by their numbers: of two listenings, or of one."""
     url = streams.url("/count?n=3", "ws")
-    both = pd.concat([listen([url]), listen([url])])
-    (found,) = both.harvest.summary().itertuples()
-    assert (found.messages, found.reconnects, found.breaks) == (6, 1, 2)
+    for frame in (pd.concat([listen([url]), listen([url])]), listen(pd.Series([url, url], index=[0, 0]))):
+        found = frame.harvest.summary()
+        assert found[["messages", "reconnects", "breaks"]].to_numpy().tolist() == [[3, 0, 1], [3, 0, 1]]
 
 
 def test_addresses_of_a_template(streams: Streams) -> None:

@@ -128,6 +128,13 @@ def test_explode_with_max_level() -> None:
     assert new(wide) == {"a": ['{"other":3}'] * 2, "a.list.x": ['{"y":1}', '{"y":2}']}
 
 
+def test_an_object_that_only_held_the_list() -> None:
+    """It makes no column once the list became rows; one that was empty all along is shown as it came."""
+    frame = result({"data": {"page": {"items": [{"id": 1}]}}, "meta": {}}, {"data": {"page": {"items": []}, "n": 2}})
+    wide = frame.harvest.expand(explode="data.page.items", max_level=0)
+    assert new(wide) == {"meta": ["{}", None], "data.page.items.id": [1, None], "data": [None, '{"n":2}']}
+
+
 def test_explode_with_prefix() -> None:
     """A clash is told with the way out, and the way out works; dates go by the name with its prefix."""
     frame = result({"ok": 1, "items": [{"at": "2024-01-01"}]})
@@ -189,6 +196,18 @@ def test_types() -> None:
     assert wide["big"][0] == str(2**63)
 
 
+def test_whole_numbers_of_any_size(tmp_path: Path) -> None:
+    """Token amounts of 256 bits stay whole, as JSON text, through a file, too; a float of that size stays a float."""
+    frame = result({"wei": 2**256, "moves": [-(2**64), 1], "mass": 1.5e30}, {"wei": 7, "moves": []})
+    wide = frame.harvest.expand()
+    assert new(wide) == {
+        "wei": [str(2**256), "7"], "moves": [f"[{-(2**64)},1]", "[]"], "mass": [1.5e30, None],
+    }  # fmt: skip
+    wide.harvest.to_parquet(tmp_path / "x.parquet")
+    assert pd.read_parquet(tmp_path / "x.parquet")["wei"].tolist() == [str(2**256), "7"]
+    assert new(frame.harvest.expand(explode="moves"))["moves"] == [str(-(2**64)), "1", None]
+
+
 def test_dates() -> None:
     """Nested names, ISO 8601, numbers, null: moments in UTC."""
     frame = result({"a": {"at": "2024-01-01T01:00:00+01:00"}}, {"a": {"at": 1704067200}}, {"a": {"at": None}}, None)
@@ -201,7 +220,7 @@ def test_dates() -> None:
 @pytest.mark.parametrize(
     ("dates", "sentence"),
     [
-        (["at"], "column 'at' is not all dates: 'soon' is no moment in time; take it out of parse_dates="),
+        (["at"], "column 'at' is not all dates: 'soon' is no moment in time, in the row labelled 'b'; leave it out of"),
         (["ta"], r"parse_dates= names \['ta'\], which are no new columns; name some of"),
         ("at", r"write parse_dates=\['at'\]"),
     ],
@@ -209,7 +228,16 @@ def test_dates() -> None:
 def test_bad_dates(dates: Any, sentence: str) -> None:
     """The message names the column, the value, and what to do."""
     with pytest.raises(harvest.UsageError, match=sentence):
-        result({"at": "2024-01-01"}, {"at": "soon"}).harvest.expand(parse_dates=dates)
+        result({"at": "2024-01-01"}, {"at": "soon"}, index=["a", "b"]).harvest.expand(parse_dates=dates)
+
+
+def test_the_way_on_from_bad_dates() -> None:
+    """The message ends with it, and it works: the cell that is no date is missing, all others are moments."""
+    made = result({"o": {"at": "2024-01-01T01:00:00+01:00"}}, {"o": {"at": "soon"}}, {"o": {"at": "2024-01-01"}})
+    with pytest.raises(harvest.UsageError) as told:
+        made.harvest.expand(parse_dates=["o.at"])
+    found = eval(str(told.value).rpartition(" and use ")[2], {"pd": pd, "frame": made.harvest.expand()})
+    assert found.tolist() == [pd.Timestamp("2024-01-01", tz="UTC"), pd.NaT, pd.Timestamp("2024-01-01", tz="UTC")]
 
 
 def test_dates_where_nothing_came() -> None:
@@ -362,7 +390,9 @@ ROWS = {"id": ["p", "q"], "n": [1, 2], "x": [0.5, None], "at": ["2024-01-01T00:0
         (pl.DataFrame({"n": [1, None], "at": [DAY, None]}), {"n": [1, None], "at": ["2024-01-01T00:00:00", None]}),
         (pa.table({"n": [1, None], "at": [DAY, None]}), {"n": [1, None], "at": ["2024-01-01T00:00:00", None]}),
         (pa.record_batch({"n": [1, 2]}), {"n": [1, 2]}),
-        (TABLE["n"], {"value": [1, 2]}),
+        (TABLE["n"], {"p": [1], "q": [2]}),
+        (TABLE["n"].reset_index(drop=True), {"value": [1, 2]}),
+        (TABLE.rename_axis(None)[["n"]], {"index": ["p", "q"], "n": [1, 2]}),
         (pl.Series([1.5, None]), {"value": [1.5, None]}),
         (np.array([1, 2]), {"value": [1, 2]}),
         (np.array([[1, 2], [3, 4]]), {"value": ["[1,2]", "[3,4]"]}),

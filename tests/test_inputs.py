@@ -286,6 +286,7 @@ MISUSE: dict[str, Callable[[], object]] = {
     "select is no JMESPath": lambda: fetch([A], select={"a": "[[["}),
     "select takes a result column": lambda: fetch([A], select={"ok": "a"}),
     "a column of the result": lambda: fetch(pd.DataFrame({"url": [A], "text": ["mine"]})),
+    "the column of a list": lambda: fetch([A], select={"url": "a"}),
     "a selected column": lambda: fetch(pd.DataFrame({"url": [A], "temp": [1]}), select={"temp": "a"}),
     "a name of the result in mappings": lambda: fetch([{"url": A, "text": "mine"}]),
     "parse is no function": lambda: fetch([A], parse="json"),
@@ -307,6 +308,13 @@ def test_misuse_says_what_to_do_next(misuse: str, monkeypatch: pytest.MonkeyPatc
     assert NEXT_STEP.search(message), message
     assert "s3cret" not in message
     assert isinstance(caught.value, ValueError)
+
+
+def test_the_column_of_an_iterator(server: Server) -> None:
+    """Nor may `select` take the place of the addresses that an iterator brings."""
+    with pytest.raises(UsageError, match=r"row 0 has \['url'\].*rename them"):
+        fetch(iter([server.url("/json")]), select={"url": "a"})
+    assert server.requests == []
 
 
 # -- end to end
@@ -381,8 +389,8 @@ def test_everything_arrives(server: Server) -> None:
     ]
     assert [request.header["x-name"] for request in server.requests] == ["n-1", "n-2"]
     assert [request.body for request in server.requests] == [
-        '{"id":1.0,"name":"Öl"}'.encode(),
-        b'{"id":2.0,"name":"a&b"}',
+        '{"id":1,"name":"Öl"}'.encode(),
+        b'{"id":2,"name":"a&b"}',
     ]
 
 

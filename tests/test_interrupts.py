@@ -534,6 +534,22 @@ def test_stuck_function(server: Server, monkeypatch: pytest.MonkeyPatch) -> None
     assert harvest.last() is last
 
 
+@pytest.mark.parametrize("hook", ["parse", "progress", "realm", "input"])
+def test_nobody_waits_long_for_a_function(server: Server, monkeypatch: pytest.MonkeyPatch, hook: str) -> None:
+    """While a function of the caller's holds it up, one Ctrl-C leaves soon, whatever the grace."""
+    monkeypatch.setattr(runner, "GRACE", 60.0)
+    monkeypatch.setattr(runner, "SOON", 0.1)
+    with stuck() as (hold, called):
+        urls: Any = [server.url("/json"), server.url("/silent")]
+        options: Any = {} if hook == "input" else {hook: hold}
+        if hook == "input":
+            urls = (url for url in urls if hold(url))
+        with interrupting(lambda: called.wait(10) and wait_until_handled()):
+            frame = interrupted(lambda: harvest.fetch_frame(urls, **QUIET | options))
+        assert set(frame.error[~frame.ok]) <= {"interrupted"}
+    assert server.wait_until(lambda: server.open == 0)
+
+
 @pytest.mark.parametrize("hook", ["parse", "progress", "input"])
 def test_second_interrupt(server: Server, monkeypatch: pytest.MonkeyPatch, hook: str) -> None:
     """A second Ctrl-C leaves at once, whatever function is stuck."""
@@ -541,6 +557,7 @@ def test_second_interrupt(server: Server, monkeypatch: pytest.MonkeyPatch, hook:
     stop = runner.Worker.stop
     monkeypatch.setattr(runner.Worker, "stop", lambda worker: (stop(worker), stopped.set()))
     monkeypatch.setattr(runner, "GRACE", 60.0)
+    monkeypatch.setattr(runner, "SOON", 60.0)
     with stuck() as (hold, called):
         urls: Any = [server.url("/json"), server.url("/silent")]
         options: Any = dict(QUIET)
@@ -588,7 +605,8 @@ def test_iteration_that_is_stuck(
     """What never returns is left after the grace, once, and after a second Ctrl-C at once."""
     stopped, waits = threading.Event(), []
     stop, wait = runner.Worker.stop, runner.Worker.wait
-    monkeypatch.setattr(runner, "GRACE", 0.5 if times == 1 else 60.0)
+    for name in ("GRACE", "SOON"):
+        monkeypatch.setattr(runner, name, 0.5 if times == 1 else 60.0)
     monkeypatch.setattr(runner.Worker, "stop", lambda worker: (stop(worker), stopped.set()))
     monkeypatch.setattr(runner.Worker, "wait", lambda worker, seconds: waits.append(seconds) or wait(worker, seconds))
     with stuck() as (hold, called):
@@ -635,6 +653,58 @@ def test_harvest_in_a_function(server: Server) -> None:
 
 
 # As it ends
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        harvest.fetch_frame,
+        lambda data, **options: list(harvest.fetch_iter(data, **options)),
+        lambda data, **options: list(harvest.fetch_batches(data, **options)),
+    ],
+    ids=["frame", "iter", "batches"],
+)
+def test_while_the_bar_is_taken_away(server: Server, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Any]) -> None:
+    """A Ctrl-C at that moment is an `Interrupted`, too."""
+
+    def close(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Silence, "close", close)
+    with pytest.raises(harvest.Interrupted) as caught:
+        verb([server.url("/json")], **QUIET)
+    if verb is harvest.fetch_frame:
+        assert caught.value.frame.ok.tolist() == [True]
+
+
+def test_an_iterator_that_is_left_open_as_python_ends(server: Server, tmp_path: Path) -> None:
+    """The process ends at once all the same, and what came is in the store."""
+    code = """
+import sys
+import harvest
+from harvest import runner
+runner.GRACE = 60.0
+left = harvest.fetch_iter(sys.argv[1:3], store=sys.argv[3], concurrency=1, progress=False)
+print(next(left).row)
+"""
+    urls = [server.url("/json"), server.url("/silent")]
+    arguments = [sys.executable, "-c", code, *urls, str(tmp_path / "store")]
+    assert subprocess.run(arguments, capture_output=True, text=True, timeout=25, check=True).stdout == "0\n"
+    assert harvest.read(tmp_path / "store").url.tolist() == urls[:1]
+
+
+def test_the_rest_of_a_table(server: Server) -> None:
+    """Stopped half-way, `fetch_batches` gives back all the rows that it did not hand over."""
+    table = pd.DataFrame({"url": [server.url(f"/json?i={number}") for number in range(4)]})
+    table = pd.concat([table, pd.DataFrame({"url": slow_urls(server, 0, quick=0)})], ignore_index=True)
+    parts: list[pd.DataFrame] = []
+    with interrupting(lambda: server.wait_until(lambda: server.count("/silent") == 1)):
+        batches = harvest.fetch_batches(table, batch_size=2, concurrency=1, **QUIET)
+        rest = interrupted(lambda: parts.extend(batches))
+    whole = pd.concat([*parts, rest])
+    assert whole.url.tolist() == table.url.tolist()
+    assert whole.index.tolist() == table.index.tolist()
+    assert whole.error.fillna("none").tolist() == ["none"] * 4 + ["interrupted"] * 20
 
 
 def test_as_it_ends(server: Server) -> None:

@@ -71,6 +71,7 @@ def test_what_logs_in_elsewhere_stays_there(streams: Streams) -> None:
 def test_headers_are_sent_as_they_are(streams: Streams) -> None:
     """Also Origin and User-Agent, and text beyond ASCII; what belongs to the protocol is not the caller's."""
     sent = {"Origin": "https://a.test", "User-Agent": "me/1", "X-Ort": "Zürich", "Host": "b.test", "Upgrade": "h2c"}
+    sent |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "8"}
     frame = listen(streams.url("/headers"), headers=sent)
     headers = {name.lower(): value for name, value in told(frame).items()}
     assert (headers["origin"], headers["user-agent"], headers["upgrade"]) == ("https://a.test", "me/1", "websocket")

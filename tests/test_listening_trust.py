@@ -6,7 +6,9 @@ import base64
 import json
 import logging
 import pickle
+import re
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -82,6 +84,22 @@ def test_a_bad_certificate_is_refused(no_leaks: None, fault: str) -> None:
 def test_tls_where_there_is_none(streams: Streams) -> None:
     """A server that speaks no TLS is `tls` for wss."""
     assert listen(streams.url("/count").replace("ws:", "wss:"), retry=TWICE).error.tolist() == ["tls"]
+
+
+def test_a_host_that_hangs_up_within_the_handshake(no_leaks: None) -> None:
+    """The row says in words what went wrong, even where the system says nothing."""
+
+    def hang_up() -> None:
+        peer, _ = door.accept()
+        with peer:
+            peer.recv(1 << 16)
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        frame = listen(f"wss://127.0.0.1:{door.getsockname()[1]}/")
+        thread.join()
+    assert re.match(r"\w+ \w+", last(frame).error_detail)
 
 
 def test_a_mute_host_is_a_timeout(no_leaks: None) -> None:

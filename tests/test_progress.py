@@ -563,6 +563,15 @@ def test_no_widgets(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (asked, said) == (["ipywidgets"], [])
 
 
+def test_widgets_that_do_not_work(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ipywidgets is there but cannot be used the bar is text: it never costs the rows."""
+    monkeypatch.setattr(bars, "_in_notebook", lambda: True)
+    monkeypatch.setattr("tqdm.notebook.IProgress", None)
+    monkeypatch.setattr(sys, "stdout", written := io.StringIO())
+    assert harvest.fetch_frame(urls_of(server, 3)).ok.all()
+    assert " 3/3 " in written.getvalue()
+
+
 # What a function is told
 
 

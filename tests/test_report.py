@@ -136,6 +136,26 @@ def test_a_forgotten_harvest(server: Server, tmp_path: Path) -> None:
         assert len(other.harvest.plot().axes) == 3
 
 
+@pytest.mark.parametrize("text", ["Grüße", "5", None])
+def test_a_frame_out_of_a_csv_file(text: str | None, tmp_path: Path) -> None:
+    """Moments are texts there, bodies perhaps numbers: it is counted and drawn as it was."""
+    rows = [{"fetched_at": 1e9 + at / 2, "elapsed": 0.1, "attempts": 1, "text": text} for at in range(3)]
+    made = result(*rows, url=["http://a.test/"] * 3)
+    made.to_csv(tmp_path / "x.csv", index=False)
+    frame = pd.read_csv(tmp_path / "x.csv")
+    assert_frame_equal(frame.harvest.summary(), made.harvest.summary())
+    drawn, expected = (each.harvest.plot().axes[2].patches[0].get_data().values for each in (frame, made))
+    assert drawn.tolist() == expected.tolist()
+
+
+def test_a_report_of_a_csv_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It says when the rows were fetched."""
+    result({"fetched_at": 1e9}, {"fetched_at": 1e9 + 1.5}).to_csv(tmp_path / "x.csv", index=False)
+    monkeypatch.setattr(plots, "svg", lambda *_: "")
+    pd.read_csv(tmp_path / "x.csv").harvest.report(tmp_path / "x.html")
+    assert "fetched 2001-09-09 01:46:40 to 2001-09-09 01:46:41 UTC" in (tmp_path / "x.html").read_text()
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -218,6 +238,16 @@ def test_requests_over_time(server: Server) -> None:
     assert right.get_title("left") == "rows per second"
     (rows,) = (patch.get_data() for patch in right.patches)
     assert round((rows.values * np.diff(rows.edges)).sum()) == 3
+
+
+def test_a_part_of_a_frame_over_time(server: Server, tmp_path: Path) -> None:
+    """The title says that the requests are those of the whole harvest, where the rows tell of fewer."""
+    frame = fetch([server.url(f"/json?i={n}") for n in (1, 1, 2, 3)])
+    whole, part = "requests per second", "requests per second of the whole harvest"
+    for some, title in ((frame, whole), (frame[1:], whole), (frame[2:], part), (frame[~frame["ok"]], part)):
+        assert some.harvest.plot().axes[2].get_title("left") == title
+    frame[2:].harvest.report(tmp_path / "x.html")
+    assert part in (tmp_path / "x.html").read_text()
 
 
 def test_a_long_run_over_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import os
@@ -19,6 +20,7 @@ import pytest
 
 import harvest
 from harvest import Call, Harvester, UsageError
+from harvest.heads import SECRET_HEADERS
 from harvest.options import Options
 from tests.server import Exchange, Server, resource
 
@@ -67,6 +69,7 @@ async def secretive(exchange: Exchange) -> None:
     """A page whose headers are secret, too."""
     link = f"http://u:{SECRETS['link']}@a.test/?page=2&token={SECRETS['link']}"
     fields = {"Set-Cookie": f"c={SECRETS['set']}", "X-Mine": SECRETS["set"], "X-Auth-Token": SECRETS["set"]}
+    fields["X-Somebodys-Api-Key"] = SECRETS["set"]
     fields |= {"Link": f"<{link}>; rel=next", "Location": link, "Content-Location": link, "Refresh": f"5; url={link}"}
     await exchange.json({}, *fields.items())
 
@@ -134,6 +137,37 @@ def options(engine: str) -> dict[str, Any]:
         "timeout": 0.3,
         "retry": harvest.Retry(attempts=2, base=0.01),
     }
+
+
+SECRET_NAMES = [
+    *("X-RapidAPI-Key", "PRIVATE-TOKEN", "X-Auth-Key", "X-Vault-Token"),
+    *("X-Shopify-Access-Token", "DD-API-KEY", "X-CMC_PRO_API_KEY", "Token"),
+    *("X-ELS-APIKey", "APCA-API-SECRET-KEY", "X-API-Token", "Api-Token"),
+    *("X-Token", "X-Access-Key", "X-Secret-Key", "X-Client-Secret", "X-Password"),
+    *("X-Session-Id", "X-Functions-Key", "x-hasura-admin-secret"),
+    *("X-Gitlab-Token", "Subscription-Key", "Ocp-Apim-Subscription-Key"),
+    *("Authentication", "X-Authorization"),
+    *("Proxy-Authorization", "Set-Cookie"),
+]
+PLAIN_NAMES = [
+    *("Accept", "Idempotency-Key", "Surrogate-Key"),
+    *("Cache-Key", "Sec-WebSocket-Key", "WWW-Authenticate", "Authentication-Info"),
+    *("Access-Control-Allow-Credentials", "X-RateLimit-Remaining-Tokens"),
+    *("X-Next-Page-Token", "x-ms-continuationtoken", "X-Request-Id"),
+]
+
+
+def test_names_of_headers_that_carry_secrets() -> None:
+    """Known by their names, however they are written and whoever copies the set; others are left alone."""
+    for names in (Options().secret_headers, Options.of({"secret_headers": ["X-Mine"]}).secret_headers):
+        for each in (names, copy.deepcopy(names), pickle.loads(pickle.dumps(names)), frozenset({"x"}) | names):
+            for write in (str, str.lower, str.upper):
+                assert [name for name in SECRET_NAMES if write(name) not in each] == []
+                assert [name for name in PLAIN_NAMES if write(name) in each] == []
+            assert Options.of({"secret_headers": each}).secret_headers == SECRET_HEADERS | each
+            assert not each.isdisjoint({"x-cmc_pro_api_key": ""})
+            assert each.isdisjoint(map(str.lower, PLAIN_NAMES))
+            assert each & {"x-cmc_pro_api_key", "accept"} == {"x-cmc_pro_api_key"}
 
 
 def test_a_harvest_full_of_secrets(server: Server, engine: str, tmp_path: Path, log: io.StringIO) -> None:

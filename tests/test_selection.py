@@ -6,7 +6,10 @@ import datetime
 import enum
 import io
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import harvest
-from harvest import Outcome, UsageError
+from harvest import Message, Outcome, UsageError
 from harvest.cells import as_json
 from harvest.selection import Selection, Unreadable, load
 from tests.server import Server
@@ -228,6 +231,33 @@ def test_values_of_parse(value: Any, stored: Any) -> None:
     assert type(parsed(value)) is type(stored)
 
 
+ONE = pd.DataFrame({"n": [1]})
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (pd.Series({"a": 1, "b": None}), {"a": 1, "b": None}),
+        (pd.Series({"columns": 1, "item": 2}), {"columns": 1, "item": 2}),
+        (pd.Series([1], index=pd.to_datetime(["2024-01-01"])), {"2024-01-01T00:00:00": 1}),
+        (pd.Series([1, 2], index=["a", "a"]), [{"index": "a", "value": 1}, {"index": "a", "value": 2}]),
+        (pd.Series([1, 2], index=[1, "1"], name="n"), [{"index": 1, "n": 1}, {"index": "1", "n": 2}]),
+        (pd.Series([1, 2]), [1, 2]),
+        (ONE, [{"n": 1}]),
+        (ONE.set_axis(["x"]), [{"index": "x", "n": 1}]),
+        (ONE.rename_axis("i"), [{"i": 0, "n": 1}]),
+        (ONE.set_axis(["x"]).assign(index=2), [{"level_0": "x", "n": 1, "index": 2}]),
+        (ONE.set_axis(pd.MultiIndex.from_tuples([("x", 2)], names=[None, "j"])), [{"index": "x", "j": 2, "n": 1}]),
+        (ONE.set_index("n", drop=False), [{"n": 1}]),
+        (pd.DataFrame(index=["x"]), [{"index": "x"}]),
+    ],
+    ids=repr,
+)
+def test_labels_of_what_parse_returned(value: Any, stored: Any) -> None:
+    """Labels are kept, each of them, unless they only count the rows."""
+    assert parsed(value) == stored
+
+
 @pytest.mark.parametrize("value", [object(), open, {1, 2}, io.BytesIO(), range(3)])
 def test_values_no_column_can_hold(value: Any) -> None:
     """No live object gets into a frame; the sentence says what to return instead."""
@@ -330,6 +360,67 @@ def test_json_text() -> None:
     assert as_json(float("nan")) is None
     assert as_json({"a": [1, None]}) == '{"a":[1,null]}'
     assert as_json([1] * 3) == "[1,1,1]"
+    assert as_json(["é", 2**70]) == f'["é",{2**70}]'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (pd.Timedelta("3s"), "0 days 00:00:03"),
+        (datetime.timedelta(seconds=3), "0:00:03"),
+        (datetime.time(1, 2), "01:02:00"),
+        (datetime.date(2024, 1, 1), "2024-01-01"),
+        (pd.NaT, None),
+    ],
+)
+def test_times_among_texts(value: Any, text: str | None) -> None:
+    """As text and nothing but: quote marks are for texts within lists and objects."""
+    assert as_json(value) == text
+
+
+# -- whole numbers
+
+
+WEI = 123456789012345678901234567890
+
+
+def test_whole_numbers_of_any_size(server: Server, tmp_path: Path) -> None:
+    """Found by `select`, also within lists and by functions, and out of a store: no digit is lost."""
+    body = json.dumps({"wei": WEI, "moves": [{"by": -WEI}], "mass": 1.5e30})
+    select = {"wei": "wei", "moves": "moves", "mass": "mass", "said": "to_string(wei)"}
+    expected = [str(WEI), f'[{{"by":{-WEI}}}]', 1.5e30, str(WEI)]
+    for _ in range(2):
+        frame = fetch([server.url(f"/content?body={quote(body)}")], select=select, store=tmp_path)
+        assert frame[list(select)].iloc[0].tolist() == expected
+
+
+@pytest.mark.parametrize("read", [lambda text: Outcome(0, text=text).json(), lambda text: Message("text", text).json()])
+@pytest.mark.parametrize(
+    "value", [2**64, -(2**63) - 1, [{"a": [-WEI, 0.1]}], 10**300, {"id": "1" * 30, "n": 1}, 2**64 - 1, 1e30, [1e19, 0]]
+)
+def test_numbers_as_they_came(read: Callable[[str], Any], value: Any) -> None:
+    """Whole ones as ints and the others as floats, beside anything else."""
+    assert repr(read(json.dumps(value))) == repr(value)
+
+
+def test_digits_of_a_large_float() -> None:
+    """A float is one by its point or exponent, however many digits it has."""
+    assert repr(load(f"[{WEI}.0, 1{'0' * 25}e2]")) == f"[{float(WEI)!r}, 1e+27]"
+
+
+def test_a_large_number_far_down() -> None:
+    """Where no parser that tells it from a float can go, the body is read all the same."""
+    found = load("[" * 1_000 + str(2**64) + "]" * 1_000)
+    for _ in range(1_000):
+        (found,) = found
+    assert found == 2**64
+
+
+@pytest.mark.parametrize("text", ["[NaN]", "[Infinity]", f"[{WEI}, NaN]"])
+def test_what_is_no_number_in_json(text: str) -> None:
+    """NaN and Infinity are refused (RFC 8259), beside a large number, too."""
+    with pytest.raises(Unreadable, match="not JSON"):
+        load(text)
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "NaN", "[1,]", "'a'", "\ufeff1x"])

@@ -917,7 +917,7 @@ def test_two_runs_at_once(server: Server, path: str) -> None:
         first = harvest.fetch_iter([*urls(server, range(3)), server.url(gate)], store=path, **QUICK)
         for _ in range(3):
             next(first)
-        with pytest.raises(UsageError, match="pid"):
+        with pytest.raises(UsageError, match=r"pid.*wait for it, close the iterator that writes it, or name another"):
             harvest.fetch_frame(urls(server, [9]), store=path, **QUICK)
         first.close()
         assert len(harvest.read(path)) == 3

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import harvest
@@ -245,6 +247,14 @@ def test_what_is_no_path(server: Server, where: str) -> None:
     assert server.requests == []
 
 
+def test_no_path_at_all(server: Server) -> None:
+    """`fetch_to` without a folder would throw everything away: it is refused before anything is sent."""
+    nowhere: Any = None
+    with pytest.raises(UsageError, match="path= is no path; write the name of a folder"):
+        harvest.fetch_to(urls(server, [1]), nowhere, **QUICK)
+    assert server.requests == []
+
+
 def test_home(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`~` is the caller's home, for writing and for reading."""
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -274,6 +284,29 @@ def test_parts_of_another_origin(server: Server, tmp_path: Path) -> None:
         harvest.read(tmp_path)
     assert server.requests == []
     assert pd.read_parquet(tmp_path / "part-00001.parquet")["a"].tolist() == [2]
+
+
+@pytest.mark.parametrize("journal", ["lost", "kept"])
+def test_parts_of_a_newer_version(server: Server, path: str, journal: str) -> None:
+    """They are refused as a newer journal is, for reading and for writing, and are left as they are."""
+    harvest.fetch_frame(urls(server, [1]), store=path, **QUICK)
+    part = Path(path) / "part-00001.parquet"
+    table = pq.read_table(part)
+    newer = json.loads(table.schema.metadata[b"harvest"]) | {"version": 99}
+    pq.write_table(table.replace_schema_metadata({b"harvest": json.dumps(newer)}), part)
+    if journal == "lost":
+        (Path(path) / "_journal.sqlite").unlink()
+    before = part.read_bytes()
+    for use in (
+        lambda: harvest.read(path),
+        lambda: harvest.fetch_to(urls(server, [1, 2]), path, **QUICK),
+        lambda: harvest.listen_to(urls(server, [1]), path, progress=False),
+    ):
+        with pytest.raises(UsageError, match=r"version 99, newer than this harvest; upgrade harvest$"):
+            use()
+    assert len(server.requests) == 1
+    assert part.read_bytes() == before
+    assert not list(Path(path).glob("_damaged*"))
 
 
 def test_columns_of_read(server: Server, path: str) -> None:
@@ -480,3 +513,81 @@ def test_refetch_that_means_nothing(server: Server, path: str, refetch: Any) -> 
         harvest.fetch_to(urls(server, [1]), path, refetch=refetch, **QUICK)
     assert server.requests == []
     assert not os.path.exists(path)
+
+
+def test_refetch_of_what_is_still_to_come(server: Server, path: str) -> None:
+    """An age below zero is refused, with an age that can be meant."""
+    with pytest.raises(UsageError, match=r"refetch=.*below zero; pass an age"):
+        harvest.fetch_to(urls(server, [1]), path, refetch=timedelta(days=-1), **QUICK)
+    assert server.requests == []
+
+
+# Columns that are the data's in one run and selected in another
+
+
+MINE = {"i": ["mine"]}
+
+
+def test_select_of_a_column_that_is_the_callers(server: Server, path: str) -> None:
+    """It would replace what an earlier run stored of the data: refused before anything is sent."""
+    data = frame(server, 1)
+    harvest.fetch_frame(data.assign(**MINE), store=path, **QUICK)
+    for verb in (harvest.fetch_frame, harvest.preview):
+        with pytest.raises(UsageError, match=r"\['i'\].*; select under other names, or name another store$"):
+            verb(frame(server, 2), store=path, select=SELECT, **QUICK)
+    assert len(server.requests) == 1
+    assert harvest.read(path)["i"].tolist() == ["mine"]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, list, iter], ids=["frame", "list", "iterator"])
+def test_a_column_that_was_selected(server: Server, path: str, make: Callable[[Any], Any]) -> None:
+    """The data's own column of that name would not be stored: refused before anything is sent."""
+    harvest.fetch_frame(frame(server, 1), store=path, select=SELECT, **QUICK)
+    rows = [{"url": url, "i": "mine"} for url in urls(server, range(3))]
+    with pytest.raises(UsageError, match=r"\['i'\].*; rename them in the data, or name another store$"):
+        harvest.fetch_to(make(rows), path, **QUICK)
+    assert len(server.requests) == 1
+    harvest.fetch_to(make([{"url": row["url"], "mine": row["i"]} for row in rows]), path, **QUICK)
+    assert harvest.read(path)["mine"].isna().tolist() == [True, False, False]
+
+
+def test_urls_where_a_column_url_was_selected(server: Server, path: str) -> None:
+    """A list of addresses brings a column `url`, too."""
+    data = pd.DataFrame({"n": [1]})
+    harvest.fetch_frame(data, server.url("/json?i={n}"), store=path, select={"url": "i"}, **QUICK)
+    for plain_urls in (urls(server, [2]), iter(urls(server, [2]))):
+        with pytest.raises(UsageError, match=r"\['url'\].*; rename"):
+            harvest.fetch_to(plain_urls, path, **QUICK)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, list, iter], ids=["frame", "list", "iterator"])
+def test_columns_of_messages(server: Server, path: str, make: Callable[[Any], Any]) -> None:
+    """A store of messages refuses the same, in both directions."""
+    options: Any = {"max_messages": 1, "reconnect": False, "progress": False}
+    rows = [{"url": url, **MINE} for url in urls(server, [1])]
+    harvest.listen_to(make([{"url": row["url"]} for row in rows]), path, select=SELECT, **options)
+    with pytest.raises(UsageError, match=r"; rename them in the data, or name another store$"):
+        harvest.listen_to(make(rows), path, **options)
+    harvest.listen_to(make(rows), f"{path} of another", **options)
+    with pytest.raises(UsageError, match=r"; select under other names, or name another store$"):
+        harvest.listen_to(urls(server, [1]), f"{path} of another", select=SELECT, **options)
+    assert len(server.requests) == 2
+
+
+def test_an_int_that_became_a_float_is_posted_once(server: Server, path: str) -> None:
+    """A gap in the column makes no other request of the rows that were sent already."""
+    options: Any = {"method": "POST", "json": {"order": "{id}"}, "store": path, **QUICK}
+    for ids in ([1, 2], [1, 2, None]):
+        harvest.fetch_frame(pd.DataFrame({"id": ids}), server.url("/echo"), **options)
+    assert [request.body for request in server.requests] == [b'{"order":1}', b'{"order":2}']
+
+
+def test_moments_of_several_units(server: Server, path: str) -> None:
+    """Seconds, microseconds, nanoseconds and gaps from run to run stay moments."""
+    units = [pd.Timestamp("2024-01-01 10:00"), pd.NaT, pd.Timestamp("2024-01-01 10:00:00.000000001")]
+    for at, (moment, unit) in enumerate(zip(units, ["us", "s", "ns"], strict=True)):
+        data = frame(server, at + 1).iloc[at:].assign(at=pd.Series([moment]).astype(f"datetime64[{unit}]").tolist())
+        harvest.fetch_to(data.astype({"at": f"datetime64[{unit}]"}), path, **QUICK)
+    assert harvest.read(path)["at"].dtype == plain(path)["at"].dtype == "datetime64[ns]"
+    assert plain(path)["at"].tolist() == harvest.read(path)["at"].tolist() == units

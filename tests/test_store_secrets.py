@@ -128,6 +128,7 @@ WAYS: dict[str, Callable[[Server], Given]] = {
     "template": lambda server: (frame(server), {"url": f"{{url}}&n={{n}}&api_key={SECRET}"}),
     "template of a column": lambda server: (frame(server, token=SECRET), {"url": "{url}&api_key={token}"}),
     "params": lambda server: (frame(server), {"params": {"access_token": SECRET, "n": "{n}"}}),
+    "params with brackets": lambda server: (frame(server), {"params": {"auth[token]": SECRET, "wskey": SECRET}}),
     "params of a column": lambda server: (frame(server, secret=SECRET), {"params": {"key": "{secret}"}}),
     "column of params": lambda server: (frame(server, query={"api_key": SECRET}), {"params": "query"}),
     "params named by the caller": lambda server: (
@@ -138,6 +139,8 @@ WAYS: dict[str, Callable[[Server], Given]] = {
     "basic": lambda server: (frame(server), {"auth": ("user", SECRET)}),
     "flow": lambda server: (frame(server), {"auth": httpx.BasicAuth("user", SECRET)}),
     "header": lambda server: (frame(server), {"headers": {"X-API-Key": SECRET}}),
+    "header of a usual name": lambda server: (frame(server), {"headers": {"X-CMC_PRO_API_KEY": SECRET}}),
+    "usual header of a column": lambda server: (frame(server, t=SECRET), {"headers": {"Somebodys-Access-Key": "{t}"}}),
     "header with a scheme": lambda server: (frame(server), {"headers": {"Authorization": f"Token {SECRET}"}}),
     "header of a column": lambda server: (frame(server, t=SECRET), {"headers": {"Authorization": "Bearer {t}"}}),
     "column of headers": lambda server: (frame(server, h={"Authorization": f"Bearer {SECRET}"}), {"headers": "h"}),

@@ -136,6 +136,8 @@ def test_idle_headers(name: str) -> None:
         ("http://a.test/", lambda t: {"auth": t}),
         ("http://a.test/", lambda t: {"auth": ("u", t)}),
         ("http://a.test/", lambda t: {"headers": {"X-API-KEY": t}}),
+        ("http://a.test/", lambda t: {"headers": {"X-CMC_PRO_API_KEY": t}}),
+        ("http://a.test/", lambda t: {"params": {"token[]": t, "user_key": t}}),
         ("http://a.test/", lambda t: {"headers": {"X-Mine": t}, "secret_headers": ["x-mine"]}),
     ],
 )
@@ -310,7 +312,7 @@ COLUMNS: dict[str, list[Any]] = {
 
 def misfit(one: pa.Table, other: pa.Table) -> str:
     """What goes wrong when both are to have one shape."""
-    exact = shapes.beyond_float(one) | shapes.beyond_float(other)
+    exact = shapes.inexact(one) | shapes.inexact(other)
     schema = shapes.unified(one.schema, other.schema, exact)
     for table in (one, other):
         try:
@@ -342,6 +344,8 @@ FRAMES: dict[str, Any] = {
     "text": ["a", "b"],
     "moment in s": pd.to_datetime(["2020", "2021"]).as_unit("s"),
     "moment in ns": pd.to_datetime(["2020", "2021"]).as_unit("ns"),
+    "moment in us": np.array(["2020-01-01T10:30:00.000001", "2021-01-01"], dtype="datetime64[us]"),
+    "moment in s, far away": np.array(["9999-12-31", "0001-01-01"], dtype="datetime64[s]"),
     "period": pd.period_range("2020", periods=2, freq="D"),
     "interval": pd.interval_range(0, 2),
     "list": pd.array([[1], [2]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))),
@@ -357,6 +361,26 @@ def test_any_two_columns_have_a_common_type(first: str) -> None:
     tables = {name: pa.table(shapes.columns(pd.DataFrame({"c": cells}))) for name, cells in FRAMES.items()}
     wrong = {name: misfit(tables[first], table) for name, table in tables.items()}
     assert {name: what for name, what in wrong.items() if what} == {}
+
+
+@pytest.mark.parametrize(("one", "other"), [("s", "us"), ("us", "ns"), ("ns", "s")])
+def test_moments_of_several_units(one: str, other: str) -> None:
+    """The finest unit holds both; those of several time zones become text."""
+    kinds = [pa.timestamp(one, "UTC"), pa.timestamp(other, "UTC"), pa.timestamp(other)]
+    first, second, local = (pa.schema([("c", kind)]) for kind in kinds)
+    finest = max(one, other, key=["s", "us", "ns"].index)
+    assert shapes.unified(first, second).field("c").type == pa.timestamp(finest, "UTC")
+    assert shapes.unified(first, local).field("c").type == pa.large_string()
+
+
+def test_notes_beside_a_dtype_that_arrow_does_not_know() -> None:
+    """It costs its own column what pandas notes, no other one."""
+    frame = pd.DataFrame({"n": pd.array([1], dtype="Int64"), "c": pd.Categorical(["u"])})
+    alone = shapes.notes(frame)
+    frame.insert(1, "sparse", pd.arrays.SparseArray([0]))
+    shape = pa.schema([("n", pa.int64()), ("sparse", pa.int64()), ("c", pa.large_string())])
+    assert shapes.notes(frame, shape)["n"] == alone["n"]
+    assert shapes.notes(frame, shape).keys() == {"n", "c"}
 
 
 def test_unified_keeps_the_order() -> None:
@@ -408,6 +432,9 @@ def hidden(call: Call, **options: Any) -> frozenset[str]:
     [
         Call(f"http://a.test/?token={TOKEN}"),
         Call(f"http://a.test/?a=1&api_key={TOKEN}&b=2"),
+        Call(f"http://a.test/?subscription-key={TOKEN}&b=2"),
+        Call("http://a.test/", params={"user[token]": TOKEN}),
+        Call("http://a.test/", headers={"X-CMC_PRO_API_KEY": TOKEN}),
         Call(f"http://u:{TOKEN}@a.test/"),
         Call("http://a.test/", params={"sig": TOKEN}),
         Call("http://a.test/", headers={"Authorization": f"Bearer {TOKEN}"}),

@@ -87,6 +87,13 @@ def test_a_lone_placeholder_keeps_its_type(cell: Any) -> None:
     assert type(filled["id"]) is type(cell)
 
 
+@pytest.mark.parametrize(("cell", "sent"), [(1.0, 1), (-3.0, -3), (2.0**53, 2.0**53), (0.5, 0.5), (1e300, 1e300)])
+def test_a_lone_whole_number_has_no_point(cell: float, sent: float) -> None:
+    """A gap makes floats of a column of whole numbers; `{"id": "{x}"}` sends the same as without it."""
+    filled = filler({"id": "{x}"})[0]({"x": cell})["id"]
+    assert (filled, type(filled)) == (sent, type(sent))
+
+
 def test_texts_without_placeholders_are_plain() -> None:
     """Doubled braces become single ones everywhere."""
     assert filler("{{x}} y")[0]({}) == "{x} y"

@@ -239,6 +239,18 @@ def test_add_query(url: str, query: str, joined: str) -> None:
         "https://a.test/?password=s3cret;passwd=s3cret&pwd=s3cret",
         "https://a.test/?sig=s3cret",
         "https://a.test/?jwt=s3cret",
+        *(
+            f"https://a.test/?x=1&{name}=s3cret"
+            for name in (
+                *("auth_key", "authkey", "app_key", "appkey", "application_key", "subscription-key", "user_key"),
+                *("service_key", "serviceKey", "wskey", "client_key", "license_key", "private_key", "passphrase"),
+                *("client_assertion", "hmac", "token[]", "token[0][a]", "auth[token]", "user[password]"),
+                *("token%5B%5D", "auth%5Btoken%5D", "user%5bpassword%5d"),
+            )
+        ),
+        "https://a.test/#access_token=s3cret&token_type=s3cret",
+        "https://a.test/#token=s3cret?page=2",
+        "https://a.test/?next=http%3A%2F%2Fb.test%2F%23token%3Ds3cret",
         "https://a.test/?sessionid=s3cret",
         "no connection to http://u:s3cret@proxy.test:3128 in 2 s",
         'refused by <a href="/x?auth=s3cret">',
@@ -256,7 +268,14 @@ def test_masked(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["https://a.test/?monkey=1&keyword=2&page=3", "https://a.test/@user/x", "a plain sentence, me@a.test = you", ""],
+    [
+        "https://a.test/?monkey=1&keyword=2&page=3",
+        "https://a.test/?sort_key=1&page_key=2&primary_key=3&user_key_type=4&client_assertion_type=5",
+        "https://a.test/?filter[name]=1&page%5Bnumber%5D=2&ids[]=3#part=4",
+        "https://a.test/@user/x",
+        "a plain sentence, me@a.test = you",
+        "",
+    ],
 )
 def test_nothing_else_is_masked(text: str) -> None:
     """What is no secret stays readable."""
@@ -272,10 +291,29 @@ def test_what_stands_around_a_secret_is_kept() -> None:
     )
 
 
-@pytest.mark.parametrize("piece", ["token", "?token", "&a", "%3Ftoken", "://", "%3A%2F%2F", "@", "%40", "?key=", "a."])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "token",
+        "?token",
+        "&a",
+        "%3Ftoken",
+        "://",
+        "%3A%2F%2F",
+        "@",
+        "%40",
+        "?key=",
+        "a.",
+        "#",
+        "[token]",
+        "?a[",
+        "%5Bkey%5D",
+    ],
+)
 def test_masking_takes_no_longer_for_hostile_texts(piece: str) -> None:
     """A server cannot make the masking of its headers quadratic: 640 kB are masked in no time."""
     masks.mask("http://a/?" + piece * (640_000 // len(piece)) + "%40@=%3")
+    masks.mask("%3=@http://a/?x" + piece * (640_000 // len(piece)))
 
 
 @given(st.text(), st.text())
@@ -289,8 +327,10 @@ NAMES = [
     *("token", "client_secret", "PASSWORD", "passwd", "pwd", "api-key", "API_KEY", "apikey", "access-key", "AccessKey"),
     *("X-Amz-Signature", "credential", "key", "appid", "app_id", "auth", "Authorization", "sig", "session"),
     *("SESSIONID", "jwt", "bearer", "code_verifier", "\u017fecret", "\u212aey", "page", "monkeys", "x"),
+    *("auth_key", "appkey", "subscription-key", "user_key", "serviceKey", "wskey", "client_key", "license_key"),
+    *("private_key", "passphrase", "client_assertion", "HMAC", "token[]", "user[pwd]", "a%5Bhmac%5D[0]", "sort_key"),
 ]
-BEFORE = ["?", "&", ";", "%3F", "%26", "https://a.test/?", "://me:", "%3A%2F%2Fme:", "\n", ""]
+BEFORE = ["?", "&", ";", "#", "%3F", "%26", "%23", "https://a.test/?", "://me:", "%3A%2F%2Fme:", "\n", ""]
 
 
 @pytest.mark.parametrize("name", NAMES)

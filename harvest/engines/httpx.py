@@ -167,8 +167,9 @@ class HttpxEngine:
             },
         )
         if call.foreign:  # nor do a client's own credentials travel
-            for name in self._options.secret_headers - {name for name, _ in call.pairs}:
-                request.headers.pop(name, None)
+            own, secret = {name for name, _ in call.pairs}, self._options.secret_headers
+            for name in [name for name in request.headers if name in secret and name not in own]:
+                del request.headers[name]
         self._stale.discard(call.row)
         try:
             response = await self._client.send(request, stream=True, follow_redirects=False, **auth)

@@ -108,7 +108,8 @@ class HarvestAccessor:
         Returns
         -------
         Series
-            Of dicts, lists, texts and numbers, as `json.loads` makes them.
+            Of dicts, lists, texts and numbers; whole ones stay whole, whatever their size. JSON is what RFC 8259
+            says: a body with a NaN or an Infinity in it, which `json.loads` would take, is None.
 
         Raises
         ------
@@ -211,7 +212,8 @@ class HarvestAccessor:
     def plot(self) -> Figure:
         """Three pictures: outcomes by host, the distribution of the latency, and requests and refusals over time.
 
-        The last one needs the process that fetched; of a frame that was read it shows rows over time.
+        The last one needs the process that fetched; of a frame that was read it shows rows over time. Of a part of
+        a frame it shows the requests of the whole harvest, as its title says.
 
         Returns
         -------

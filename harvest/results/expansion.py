@@ -22,6 +22,8 @@ _DEEPEST = 100
 """Levels of a body that become columns; deeper ones stay JSON text."""
 _REPEATED = ("text", "content", "headers")
 """Result columns that would be written out once more for each element of a list."""
+_SHOWN = 60
+"""Characters of a label in a message."""
 _VALUE = "value"
 """The column of the elements of a body that is a list, if they are no objects."""
 
@@ -164,14 +166,15 @@ def _found(body: Any, path: str) -> Any:
 
 
 def _without(body: Any, path: str) -> Any:
-    """The body without the field at the path."""
+    """The body without the field at the path, nor objects that have no other field."""
     if not isinstance(body, Mapping):
         return body
-    return {
-        name: _without(inner, path.removeprefix(f"{name}.")) if path.startswith(f"{name}.") else inner
-        for name, inner in body.items()
-        if name != path
-    }
+    out = {}
+    for name, inner in body.items():
+        left = _without(inner, path.removeprefix(f"{name}.")) if path.startswith(f"{name}.") else inner
+        if name != path and (left != {} or inner == {}):
+            out[name] = left
+    return out
 
 
 def _element(element: Any, levels: int, path: str) -> Row:
@@ -191,16 +194,23 @@ def beside(frame: pd.DataFrame, rows: list[Row], prefix: str, parse_dates: Colle
     if fields and lost:
         some = [prefix + name for name in fields][:12]
         raise UsageError(f"parse_dates= names {lost}, which are no new columns; name some of {some}")
-    new = {prefix + name: _typed(prefix + name, [row.get(name) for row in rows], dates) for name in fields}
+    new = {prefix + name: _typed(prefix + name, [row.get(name) for row in rows], dates, frame.index) for name in fields}
     wide = pd.concat([frame, pd.DataFrame(new, index=frame.index)], axis=1)
     wide.attrs = dict(frame.attrs)  # how it was fetched, among others
     return wide
 
 
-def _typed(name: str, cells: list[Any], parse_dates: Collection[str]) -> Any:
+def _typed(name: str, cells: list[Any], parse_dates: Collection[str], index: pd.Index[Any]) -> Any:
     if name not in parse_dates:
         return frames.typed(cells)
+    moments: list[Any] = []
     try:
-        return frames.typed([moment(cell) for cell in cells])
+        for cell in cells:
+            moments.append(moment(cell))
     except ValueError as error:
-        raise UsageError(f"the column {name!r} is not all dates: {error}; take it out of parse_dates=") from None
+        label = repr(index[[len(moments)]].tolist()[0])
+        raise UsageError(
+            f"the column {name!r} is not all dates: {error}, in the row labelled {label[:_SHOWN]}; leave it out of "
+            f'parse_dates= and use pd.to_datetime(frame[{name!r}], errors="coerce", utc=True, format="mixed")'
+        ) from None
+    return frames.typed(moments)

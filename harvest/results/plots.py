@@ -40,7 +40,8 @@ def draw(frame: pd.DataFrame, prefix: str, url: str, timeline: Timeline | None) 
     _outcomes(left, frame, prefix, url)
     _latency(middle, frame, prefix)
     if timeline is not None and timeline.ended:
-        _over_time(right, np.array(timeline.ended), np.array(timeline.refused), timeline.width, "requests")
+        of = " of the whole harvest" if _is_part(frame, prefix, timeline) else ""
+        _over_time(right, np.array(timeline.ended), np.array(timeline.refused), timeline.width, "requests", of)
     else:
         _over_time(right, *_of_rows(frame, prefix), "rows")
     for axes in (left, middle, right):
@@ -160,9 +161,14 @@ def _ticks(low: float, high: float) -> list[float]:
     return [each for end in ends for digit in digits if low <= (each := digit * 10.0**end) <= high]
 
 
-def _over_time(axes: Axes, ended: Counts, refused: Counts, width: float, what: str) -> None:
+def _is_part(frame: pd.DataFrame, prefix: str, timeline: Timeline) -> bool:
+    """Whether there were more requests than the rows tell of."""
+    return bool(np.nansum(summaries.numbers(frame, prefix + "attempts")) < sum(timeline.ended))
+
+
+def _over_time(axes: Axes, ended: Counts, refused: Counts, width: float, what: str, of: str = "") -> None:
     many = -(-len(ended) // _SLICES)
-    axes.set_title(f"{what} per second", loc="left", fontsize="medium")
+    axes.set_title(f"{what} per second{of}", loc="left", fontsize="medium")
     if not ended.any():
         _blank(axes)
         return
@@ -182,7 +188,7 @@ def _coarser(counts: Counts, many: int) -> Counts:
 
 def _of_rows(frame: pd.DataFrame, prefix: str) -> tuple[Counts, Counts, float]:
     """Rows and refused rows per slice of time, for a frame whose harvest is not remembered."""
-    at = frame[prefix + "fetched_at"]
+    at = summaries.moments(frame, prefix + "fetched_at")
     came = at.notna().to_numpy(bool)
     if not came.any():
         return np.zeros(1, int), np.zeros(1, int), 1.0

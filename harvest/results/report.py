@@ -93,7 +93,7 @@ def _whole(title: str, body: str) -> str:
 
 
 def _when(frame: pd.DataFrame, prefix: str) -> str:
-    at = frame[prefix + "fetched_at"].dropna()
+    at = summaries.moments(frame, prefix + "fetched_at").dropna()
     if at.empty:
         return "nothing was answered"
     first, last = (moment.strftime("%Y-%m-%d %H:%M:%S") for moment in (at.min(), at.max()))

@@ -108,6 +108,11 @@ def numbers(frame: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float
     return frame[name].to_numpy(dtype=float, na_value=np.nan)
 
 
+def moments(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """A column of moments in time, which is one of texts if it was read from a CSV file; NaT where there is none."""
+    return pd.to_datetime(frame[name], errors="coerce", utc=True, format="ISO8601")
+
+
 def sizes(frame: pd.DataFrame, prefix: str) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The bytes of each row's body, decoded; of a text in UTF-8. Zero where there is none or it was dropped."""
     out = np.zeros(len(frame), np.int64)
@@ -119,8 +124,8 @@ def sizes(frame: pd.DataFrame, prefix: str) -> np.ndarray[Any, np.dtype[np.int64
 
 def _lengths(bodies: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
     cells = pa.array(bodies, from_pandas=True)
-    if pa.types.is_null(cells.type):
-        return np.zeros(len(cells), np.int64)
+    if pa.types.is_null(cells.type) or pa.types.is_primitive(cells.type):  # read from a CSV file: none, or numbers
+        cells = pa.array([None if missing(each) else str(each) for each in bodies], pa.large_string())
     lengths = pc.fill_null(pc.binary_length(cells), 0)
     return np.asarray(
         lengths.to_numpy(zero_copy_only=False) if isinstance(lengths, pa.Array) else lengths.to_numpy(), np.int64

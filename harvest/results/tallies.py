@@ -50,7 +50,9 @@ def _rows(frame: pd.DataFrame, prefix: str, url: str) -> pd.DataFrame:
     )
     rows = rows.drop_duplicates(["label", "address", "seq", "at"]).sort_values(["at", "seq"], kind="stable")
     rows["bytes"] = rows["bytes"].where(rows["spoken"], 0)
-    return rows.assign(stream=rows.groupby(_told_apart(rows), sort=False, dropna=False).ngroup())
+    known = _told_apart(rows)
+    twin = rows.groupby([*known, "seq"], sort=False, dropna=False).cumcount()  # several may have one URL and label
+    return rows.assign(stream=rows.assign(twin=twin).groupby([*known, "twin"], sort=False, dropna=False).ngroup())
 
 
 def _told_apart(rows: pd.DataFrame) -> list[str]:

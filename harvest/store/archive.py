@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain
 from typing import Any
@@ -37,21 +37,24 @@ class Archive:
         Of the message columns.
     selected : sequence of str
         Names of the selected columns.
+    caller : iterable of str
+        The caller's columns, as far as they are known.
 
     Raises
     ------
     UsageError
-        The folder cannot be written, another run writes in it, or it holds something else.
+        The folder cannot be written, another run writes in it, it holds something else, or a column of one run is
+        selected in another.
     """
 
-    def __init__(self, path: str, prefix: str, selected: list[str]) -> None:
+    def __init__(self, path: str, prefix: str, selected: Sequence[str], caller: Iterable[Any] = ()) -> None:
         self._prefix = prefix
         self._known: dict[int, dict[str, Any]] = {}
         with ExitStack() as held:
             self.folder, lock = folder.claim(path)
             held.callback(lock.release)
             self._log = held.enter_context(closing(self._open()))
-            self._recall(selected)
+            self._recall(selected, caller)
             self._held = held.pop_all()
 
     def _open(self) -> Log:
@@ -63,7 +66,7 @@ class Archive:
                 log.warning("%s is damaged; its messages are lost to this store", path)
         return open_log(self.folder, folder.put_aside)
 
-    def _recall(self, selected: list[str]) -> None:
+    def _recall(self, selected: Sequence[str], caller: Iterable[Any]) -> None:
         noted, sealed = self._log.noted, self._sealed()
         self._number = max([sealed, *self._log.numbers()])
         behind = noted(LAST, 0) < self._number  # it is new, or an older copy
@@ -73,9 +76,12 @@ class Archive:
             raise UsageError(f"the store was begun with prefix={before!r}; pass the same, or another folder")
         self._log.note(**{KIND: True, "prefix": self._prefix})
         self._columns = Columns(frames.MESSAGES, self._prefix, noted, {KIND: True})
-        self._columns.select([*(name for each in told for name in each["selected"]), *selected])
+        self._columns.select([name for each in told for name in each["selected"]])
+        learnt = self._columns.learn(schemas, chain(self._files(), self._log.batches())) if behind else {}
+        self._columns.select(selected, caller)
+        self.foreign, self.check = self._columns.foreign, self._columns.check
         if behind:
-            self._log.note(**self._columns.learn(schemas, chain(self._files(), self._log.batches())))
+            self._log.note(**learnt)
             self._log.catch_up(states(self._all(), self._prefix), self._number)
         self._number = noted(LAST, 0)
         self._log.drop(sealed)

@@ -10,8 +10,10 @@ import pandas as pd
 import pyarrow as pa
 
 from harvest import frames, shapes
+from harvest.errors import UsageError
+from harvest.inputs import FrameInput, Input
 from harvest.store import parts
-from harvest.store.journal import VERSION
+from harvest.store.settling import VERSION
 
 
 class Columns:
@@ -43,10 +45,24 @@ class Columns:
         """Of the files, with what they say of themselves."""
         self.selected: list[str] = parts.about(self.schema).get("selected", [])
         """The selected columns, those of earlier runs included."""
+        self.foreign: frozenset[str] = frozenset()
+        """Those that only earlier runs selected."""
 
-    def select(self, names: Iterable[str]) -> None:
-        """Expect these selected columns, too."""
+    def select(self, names: Sequence[str], caller: Iterable[Any] = ()) -> None:
+        """Expect these selected columns, too, beside the caller's; raises `UsageError` where one is the other."""
+        own = {self._prefix + "key", *frames.names(self._prefix, self._results), *self.selected}
+        if both := sorted(set(names) & (set(self.schema.names) - own)):
+            what = f"columns {both} of the data that it was filled from, which select= would replace"
+            raise UsageError(f"the store has {what}; select under other names, or name another store")
+        self.foreign = frozenset(self.selected) - set(names)
+        self.check(caller)
         self.selected = list(dict.fromkeys([*self.selected, *names]))
+
+    def check(self, caller: Iterable[Any]) -> None:
+        """Refuse columns of the caller's that an earlier run selected; raises `UsageError`."""
+        if both := sorted(self.foreign.intersection(map(str, caller))):
+            what = f"selected columns {both}, which those of the data would get lost in"
+            raise UsageError(f"the store has {what}; rename them in the data, or name another store")
 
     def add(self, batch: pa.Table, caller: pd.DataFrame, hidden: Collection[str]) -> dict[str, Any]:
         """Make room for the columns of a batch; what the journal is to note, if that changes anything.
@@ -58,7 +74,7 @@ class Columns:
         hidden : collection of str
             Secrets that must not be noted.
         """
-        exact = self._exact | shapes.beyond_float(batch)
+        exact = self._exact | shapes.inexact(batch)
         whole = self._ordered(shapes.unified(self.schema, batch.schema, exact))
         if whole == self.schema.remove_metadata() and exact == self._exact:
             return {}
@@ -69,7 +85,7 @@ class Columns:
     def learn(self, schemas: Sequence[pa.Schema], tables: Iterable[pa.Table]) -> dict[str, Any]:
         """Take over the columns of files of which the journal does not know; what it is to note."""
         for table in tables:
-            self._exact |= shapes.beyond_float(table)
+            self._exact |= shapes.inexact(table)
         whole = pa.schema([])
         for each in schemas:
             whole = shapes.unified(whole, each.remove_metadata(), self._exact)
@@ -100,3 +116,42 @@ class Columns:
         categories = {name: note for name, note in self._notes.items() if note.get("categories") is not None}
         about = {"version": VERSION, "prefix": self._prefix, "selected": list(selected), "categories": categories}
         return json.dumps(about | self._told | more).encode()
+
+
+def own_columns(source: Input, prefix: str) -> list[Any]:
+    """The columns that are the caller's own, as far as they are known beforehand; none of a result that comes back."""
+    if source.total is None or (isinstance(source, FrameInput) and frames.is_result(source.frame, prefix)):
+        return []
+    return list(dict.fromkeys([*source.columns, *source.rows(0, 1).columns]))
+
+
+class Items:
+    """Hands out what the input says of its rows; those of an iterator are looked at before they are asked for.
+
+    Parameters
+    ----------
+    source : Input
+    check : callable
+        Raises for names of columns that the store cannot take.
+    names : collection of str
+        The names for which it may raise.
+    """
+
+    def __init__(self, source: Input, check: Callable[[Iterable[Any]], None], names: Collection[str]) -> None:
+        self._source, self._check = source, check
+        self._held: dict[int, Any] | None = {} if names and source.total is None else None
+
+    def look(self, rows: Iterable[int]) -> None:
+        """Check the columns that these rows of an iterator bring."""
+        if self._held is None:
+            return
+        found = {row: self._source.item(row) for row in rows}
+        self._held |= found
+        self._check(dict.fromkeys(name for item in found.values() for name in self._names(item)))
+
+    def _names(self, item: Any) -> Iterable[Any]:
+        return self._source.framed([item]).columns if isinstance(item, Mapping) else ("url",)
+
+    def pop(self, row: int) -> Any:
+        """What `framed` makes a row of a frame from; asked for once per row."""
+        return self._source.item(row) if self._held is None else self._held.pop(row, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,9 @@ def _check_foreign(folder: Path) -> None:
     ours = any(name == NAME or name.startswith(("part-", "_errors")) for name in names)
     if not ours and (others := [name for name in names if not name.startswith(("_", "."))]):
         raise UsageError(f"the store {str(folder)!r} holds other things ({others[0]!r}, …); name an empty folder")
-    first = next(iter(sorted(folder.glob("part-*.parquet"))), None)
-    schema = salvage.readable(first) if first is not None and NAME not in names else None
-    if schema is not None and not parts.about(schema):
+    files = [parts.path_of(folder, number) for number in (*parts.numbers(folder), ERRORS)] if NAME not in names else []
+    schemas = [schema for path in files if (schema := salvage.readable(path)) is not None]
+    if schemas and not parts.about(schemas[0]):
         raise UsageError(f"the store {str(folder)!r} holds Parquet files of another origin; name an empty folder")
     if not os.access(folder, os.W_OK):
         raise PermissionError(13, "Permission denied")
@@ -65,7 +65,11 @@ def open_journal(folder: Path) -> Journal:
         journal.close()
         (folder / NAME).unlink()  # made just now
         journal = _rebuilt(folder)
-    _mend(folder, journal)
+    try:
+        _mend(folder, journal)
+    except BaseException:
+        journal.close()
+        raise
     return journal
 
 
@@ -82,9 +86,9 @@ def _rebuilt(folder: Path) -> Journal:
             exact |= _exact(parts.path_of(folder, number), schema)
     for batch in saved:
         schemas.append(as_part(batch.schema))
-        exact |= shapes.beyond_float(batch)
+        exact |= shapes.inexact(batch)
         journal.add(batch)
-    journal.note(exact=sorted(exact), **_state(folder, schemas, saved, next(places)))
+    journal.note(exact=sorted(exact), **_state(folder, schemas, saved, next(places), exact))
     journal.shrink()
     journal.close()
     _remove(f"{_NEW}-wal", f"{_NEW}-shm", folder=folder)
@@ -104,8 +108,8 @@ def _remove(*names: str, folder: Path) -> None:
 
 
 def _exact(path: Path, schema: pa.Schema) -> set[str]:
-    numbers = [field.name for field in schema if pa.types.is_integer(field.type)]
-    return set().union(*map(shapes.beyond_float, parts.tables(path, numbers)))
+    names = [field.name for field in schema if shapes.may_be_inexact(field.type)]
+    return set().union(*map(shapes.inexact, parts.tables(path, names)))
 
 
 def as_part(schema: pa.Schema) -> pa.Schema:
@@ -115,7 +119,9 @@ def as_part(schema: pa.Schema) -> pa.Schema:
     return schema
 
 
-def _state(folder: Path, schemas: list[pa.Schema], saved: list[pa.Table], places: int) -> dict[str, Any]:
+def _state(
+    folder: Path, schemas: list[pa.Schema], saved: list[pa.Table], places: int, exact: Collection[str]
+) -> dict[str, Any]:
     """What a journal notes, as far as the files tell."""
     sealed = parts.numbers(folder)
     last = [max(batch.column(name).to_pylist(), default=0) for batch in saved for name in (SEQ, RUN)]
@@ -125,7 +131,7 @@ def _state(folder: Path, schemas: list[pa.Schema], saved: list[pa.Table], places
         return state
     whole = schemas[0].remove_metadata()
     for schema in schemas[1:]:
-        whole = shapes.unified(whole, schema.remove_metadata())
+        whole = shapes.unified(whole, schema.remove_metadata(), exact)
     whole = whole.with_metadata(schemas[0].metadata)
     about = parts.about(whole)
     return state | {

@@ -9,12 +9,15 @@ from pathlib import Path
 from time import time
 from typing import Self
 
+from harvest import frames
 from harvest.calls import Call
 from harvest.errors import UsageError
 from harvest.inputs import Input
 from harvest.options import Options
 from harvest.outcomes import Outcome
+from harvest.selection import Selection
 from harvest.store import parts, reading
+from harvest.store.columns import Columns, own_columns
 from harvest.store.faults import translated
 from harvest.store.journal import NAME, Journal
 from harvest.store.keys import Keys
@@ -42,7 +45,7 @@ class Foresight(ExitStack):
         super().__init__()
         self.wrong: dict[int, str] = {}
         """Rows that a run fails, for the caller's function could not say whether to ask again; and why not."""
-        self._options = options
+        self._source, self._options = source, options
         self._keys = Keys(options, source.recipe.url, source.recipe.base)
         self._wish = Wish(options.refetch, _NO_RUN)
         self._met: Counter[str] = Counter()
@@ -57,13 +60,18 @@ class Foresight(ExitStack):
                 )
             with ExitStack() as opening:
                 self._reader = opening.enter_context(reading.reader(folder))
-                self._look_at(folder, self._reader.prefix)
+                self._look_at(folder, self._reader)
                 self.enter_context(opening.pop_all())
         return self
 
-    def _look_at(self, folder: Path, prefix: str) -> None:
+    def _look_at(self, folder: Path, reader: reading.Reader) -> None:
+        prefix = reader.prefix
         if prefix != self._options.prefix:
             raise UsageError(f"the store was begun with prefix={prefix!r}; pass the same, or another store=")
+        have = {"schema": bytes(reader.schema.serialize()).hex()}
+        columns = Columns(frames.ANSWERS, prefix, lambda name, default: have.get(name, default))
+        picked = Selection(self._options.select, self._options.parse, self._options.parse_dates)
+        columns.select(picked.columns, own_columns(self._source, prefix))
         if not (folder / NAME).exists():
             self._sealed = _sealed(folder, prefix)
 

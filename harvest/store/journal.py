@@ -16,13 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from harvest.errors import UsageError
-from harvest.store.settling import Known
+from harvest.store.settling import VERSION, Known, check_version
 
 NAME = "_journal.sqlite"
-VERSION = 1
-"""Of what is in the folder; a newer one cannot be read."""
-
 PART, SEQ, RUN = "harvest:part", "harvest:seq", "harvest:run"
 """Columns of a batch that a part does not have: where a row belongs, and which run brought it."""
 
@@ -63,8 +59,7 @@ class Journal:
             self.is_new = not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
             if self.is_new:
                 return  # its writer was stopped before it had begun
-            if (version := self.noted("version", 0)) > VERSION:
-                raise UsageError(f"the store is of version {version}, newer than this harvest; upgrade harvest")
+            check_version(self.noted("version", 0))
         except BaseException:
             self.close()
             raise

@@ -57,5 +57,7 @@ class Lock:
 
 def _taken(folder: Path, path: Path) -> str:
     pid = path.read_text().strip() or "unknown"
-    who = "another run of this very process" if pid == str(os.getpid()) else "another process"
-    return f"the store {str(folder)!r} is being written by {who} (pid {pid}); wait for it, or name another folder"
+    mine = pid == str(os.getpid())
+    who = "another run of this very process" if mine else "another process"
+    end = "wait for it, close the iterator that writes it" if mine else "wait for it"
+    return f"the store {str(folder)!r} is being written by {who} (pid {pid}); {end}, or name another folder"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harvest.store.settling import ERRORS
+from harvest.store.settling import ERRORS, check_version
 
 MARK = b"harvest"
 """Under this name a file says what wrote it, in JSON."""
@@ -132,9 +132,11 @@ def tables(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Tabl
 
 
 def schema_of(path: Path) -> pa.Schema:
-    """The schema of a file, with what it says about itself."""
+    """The schema of a file, with what it says about itself; raises `UsageError` if a newer harvest wrote it."""
     with named(path):
-        return pq.read_schema(path)
+        schema = pq.read_schema(path)
+        check_version(about(schema).get("version", 0))
+    return schema
 
 
 def rows_of(path: Path) -> int:

@@ -21,6 +21,7 @@ from harvest.options import Options
 from harvest.selection import Selection
 from harvest.store import batches, keys, secrets
 from harvest.store.archive import Archive
+from harvest.store.columns import Items, own_columns
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
 from harvest.store.log import States
@@ -80,7 +81,9 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         with translated(self._path):
-            self._archive = Archive(self._path, self._options.prefix, self._selection.columns)
+            caller = own_columns(self._source, self._options.prefix)
+            self._archive = Archive(self._path, self._options.prefix, self._selection.columns, caller)
+        self._items = Items(self._source, self._archive.check, self._archive.foreign)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,7 +112,9 @@ class Recorder:
 
     def _stream(self, row: int, key: str, hidden: Collection[str], item: Any = None) -> _Stream:
         key = keys.another(key, self._archive.nth(key))
-        item = self._source.item(row) if item is None else item
+        if item is None:
+            self._items.look([row])
+            item = self._items.pop(row)
         return _Stream(item, key, hidden, *self._archive.stream(key))
 
     def _secrets_of(self, call: Call) -> Collection[str]:
@@ -145,7 +150,8 @@ class Recorder:
 
     def _refused(self, message: Message) -> None:
         """Take the message of a row of which no request can be made."""
-        item = self._source.item(message.row)
+        self._items.look([message.row])
+        item = self._items.pop(message.row)
         cells = self._source.framed([item]).iloc[0].tolist()
         with translated(self._path):
             stream = self._stream(message.row, keys.of_row(cells), self._secrets.of_cells(cells), item)

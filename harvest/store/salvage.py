@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from harvest.errors import UsageError
+from harvest.store import parts
 from harvest.store.journal import Journal
 
 log = logging.getLogger("harvest")
@@ -65,10 +65,10 @@ def _batch(journal: Journal, number: int) -> pa.Table | None:
 
 
 def readable(path: Path) -> pa.Schema | None:
-    """The schema of a file, unless it is damaged."""
+    """The schema of a file, unless it is damaged; raises `UsageError` if a newer harvest wrote it."""
     try:
-        return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError):
+        return parts.schema_of(path)
+    except OSError:
         return None
 
 

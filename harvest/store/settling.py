@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from harvest.errors import ErrorKind
+from harvest.errors import ErrorKind, UsageError
 from harvest.options import Refetch
 from harvest.outcomes import Outcome
 from harvest.policies import Retry
@@ -29,6 +29,14 @@ _OF_THE_BODY = frozenset({"content-encoding", "content-length", "content-type", 
 
 ERRORS = 0
 """The number of the file that holds what is not settled."""
+VERSION = 1
+"""Of what is in the folder; a newer one cannot be read."""
+
+
+def check_version(version: int) -> None:
+    """Refuse what a newer harvest wrote; raises `UsageError`."""
+    if version > VERSION:
+        raise UsageError(f"the store is of version {version}, newer than this harvest; upgrade harvest")
 
 
 class Known(NamedTuple):

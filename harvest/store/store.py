@@ -21,6 +21,7 @@ from harvest.selection import Selection
 from harvest.shapes import same_values
 from harvest.store import keys, secrets
 from harvest.store.batches import Entry
+from harvest.store.columns import Items, own_columns
 from harvest.store.faults import translated
 from harvest.store.keys import Keys
 from harvest.store.recall import Recall
@@ -76,7 +77,9 @@ class Store:
         with translated(self.path):
             source, options = self._source, self._options
             secret = secrets.columns(options, source.recipe.url)
-            self._writer = Writer(self.path, options.prefix, self._selection.columns, source.framed, secret)
+            caller = own_columns(source, options.prefix)
+            self._writer = Writer(self.path, options.prefix, self._selection.columns, source.framed, secret, caller)
+        self._items = Items(source, self._writer.check, self._writer.foreign)
         self._wish = Wish(self._refetch, self._writer.run)
         self._anew = bool(self._selection) and not self._is_selected_alike()
         self._recall = Recall(self.path, self._writer, self._selection.columns, self._whole)
@@ -101,6 +104,7 @@ class Store:
         """The calls that must go out; what is in the store comes as its outcome."""
         pulled = iter(items)
         while some := self._pulled(pulled):
+            self._items.look(each.row for each in some if each is not None)
             with translated(self.path):
                 looked_up = self._looked_up(some)
             yield from looked_up
@@ -244,7 +248,7 @@ class Store:
         """Forget what the input said of these rows: they are done."""
         if self._source.total is None:
             for outcome in outcomes:
-                self._source.item(outcome.row)
+                self._items.pop(outcome.row)
 
     def _put(self, outcome: Outcome, now: float) -> bool:
         """False for a row of which no request could be made."""
@@ -267,15 +271,13 @@ class Store:
 
     def _put_unmade(self, outcomes: Sequence[Outcome], now: float) -> None:
         """Rows of which no request could be made are kept, too, under what they hold."""
-        items = [self._source.item(each.row) for each in outcomes]
+        items = [self._items.pop(each.row) for each in outcomes]
         own = {*frames.names(self._options.prefix), *self._selection.columns}
         caller = self._source.framed(items)
         caller = caller.loc[:, [name for name in caller.columns if name not in own]]
         rows = list(caller.itertuples(index=False, name=None))
-        own_words = (
-            rows if isinstance(self._source, FrameInput) else items
-        )  # a frame of some rows depends on all of them
-        named = [keys.of_row(row) for row in own_words]
+        by_cells = isinstance(self._source, FrameInput)  # a frame of some items depends on all of them
+        named = [keys.of_row(row) for row in (rows if by_cells else items)]
         known = self._writer.find(named)
         for outcome, key, item, cells in zip(outcomes, named, items, rows, strict=True):
             if key not in known:
@@ -292,7 +294,7 @@ class Store:
         seq = known.seq if known is not None else self._base + outcome.row
         error = None if outcome.error is None else outcome.error.value
         new = Known(part, seq, self._writer.run, outcome.status_code, error, int(outcome.fetched_at or 0))
-        item = self._source.item(outcome.row) if item is None else item
+        item = self._items.pop(outcome.row) if item is None else item
         entry = Entry.of(outcome, item, key, part, seq, hidden, self._values(outcome))
         self._writer.put(entry, new, now)
         return new

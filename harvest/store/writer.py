@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -44,11 +44,13 @@ class Writer:
         From the input's items to the caller's columns.
     secret : collection of str
         The caller's columns that hold nothing but secrets.
+    caller : iterable of str
+        All of the caller's columns that are known.
 
     Raises
     ------
     UsageError
-        The folder cannot be written, or another run writes in it.
+        The folder cannot be written, another run writes in it, or a column of one run is selected in another.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Writer:
         selected: Sequence[str],
         framed: Callable[[Sequence[Any]], pd.DataFrame],
         secret: Collection[str] = (),
+        caller: Iterable[Any] = (),
     ) -> None:
         self._prefix, self._selected, self._framed, self._secret = prefix, list(selected), framed, secret
         self._pending: list[Entry] = []
@@ -75,10 +78,10 @@ class Writer:
                 raise UsageError(f"the store {path!r} holds messages, nothing that was fetched; name another folder")
             self._journal = held.enter_context(closing(folder.open_journal(self.folder)))
             held.callback(self._wait)
-            self._recall_state()
+            self._recall_state(caller)
             self._held = held.pop_all()
 
-    def _recall_state(self) -> None:
+    def _recall_state(self, caller: Iterable[Any]) -> None:
         noted = self._journal.noted
         if (before := noted("prefix", self._prefix)) != self._prefix:
             raise UsageError(f"the store was begun with prefix={before!r}; pass the same, or another store=")
@@ -89,7 +92,8 @@ class Writer:
         self._part_rows: int = noted("part_rows", 0)
         self._part_bytes: int = noted("part_bytes", 0)
         self._columns = Columns(frames.ANSWERS, self._prefix, noted)
-        self._columns.select(self._selected)
+        self._columns.select(self._selected, caller)
+        self.foreign, self.check = self._columns.foreign, self._columns.check
         self._rows, self._bytes, self._last = self._journal.size()
         self._fresh = batches.known(self._journal.batches(), self._prefix)
         self._any_sealed = bool(self._journal.noted("seals", {}))

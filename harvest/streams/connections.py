@@ -88,6 +88,7 @@ def broken(error: Exception, *, opening: bool) -> End:
     foreign = isinstance(error, OSError) and not isinstance(error, ssl.SSLError | gaierror | TimeoutError)
     if opening and foreign and attempt.error is ErrorKind.PROTOCOL:
         attempt.error = ErrorKind.CONNECT
+    attempt.detail = attempt.detail or (attempt.error or ErrorKind.PROTOCOL).sentence
     return End(attempt)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harvest.errors import ErrorKind
+from harvest.lent import lent
 from harvest.masks import mask
 from harvest.messages import Message
 from harvest.selection import Selection
@@ -39,11 +40,13 @@ class Judge:
     def judged(self, message: Message) -> bool:
         """Fill in the selected values; whether this message is to be the last."""
         if self._selection:
-            self._selection.apply(message)
+            with lent:
+                self._selection.apply(message)
         if self._until is None:
             return False
         try:
-            return bool(self._until(replace(message)))
+            with lent:
+                return bool(self._until(replace(message)))
         except Exception as error:  # a caller's function may raise anything
             _fail(message, f"until raised {said(error)}")
             return False
@@ -53,7 +56,8 @@ class Judge:
         if self._reply is None:
             return ()
         try:
-            return told(self._reply(replace(message)))
+            with lent:
+                return told(self._reply(replace(message)))
         except Exception as error:  # a caller's function may raise anything
             _fail(message, f"send raised {said(error)}")
             return ()

@@ -17,6 +17,7 @@ from harvest.calls import Call
 from harvest.engines.hush import hush
 from harvest.errors import ErrorKind
 from harvest.inputs import Input
+from harvest.lent import lent
 from harvest.listening import Listening
 from harvest.messages import SPOKEN, Message
 from harvest.outcomes import Outcome
@@ -142,7 +143,8 @@ class Listener:
         self._sink.tick()
         if self._tell is not None and (last or monotonic() >= self._told + 0.1):
             self._told = monotonic()
-            self._tell(self.summary)
+            with lent:
+                self._tell(self.summary)
 
     # -- rows
 

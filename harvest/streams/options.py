@@ -171,7 +171,7 @@ WORDS = """\
         returns what to reply, or None.
     reconnect : bool, optional
         Whether to connect again where the server ended the stream in due form; by default after the close of
-        a websocket with another code than 1000, and after the end of server-sent events that were asked for with
+        a websocket with a code other than 1000, and after the end of server-sent events that were asked for with
         GET. A connection that broke is tried again in any case, as `retry` says; ``retry=1`` never connects again.
     max_message_bytes : int, default 1 MiB
         Largest message, in bytes, decompressed; a larger one ends its stream.

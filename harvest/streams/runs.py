@@ -32,14 +32,14 @@ class ListenRun:
 
     def block(self) -> Any:
         """Wait for it in this thread. Ctrl-C is one of the ways to end; a second one, before it has, interrupts."""
-        with bar(self._listener, self._listener.listen.fetch.progress, self._listener.counts.total, "message") as tick:
+        shown = bar(self._listener, self._listener.listen.fetch.progress, self._listener.counts.total, "message")
+        with runner.pressed_late(self._frame), shown as tick:
             with runner.Interrupts() as interrupts:
-                runner.attend(self._worker.start().wait, self._worker.stop, tick, interrupts)
+                runner.attend(self._worker, self._worker.start().wait, self._worker.stop, tick, interrupts)
                 made = self._kept()
             if interrupts.count > 1:
                 runner.hand_on()
-                frame = None if isinstance(made, Listening) else made
-                raise Interrupted("listening was interrupted", frame=frame) from None
+                raise Interrupted("listening was interrupted", frame=self._frame()) from None
             if self._worker.wait(0):
                 self._worker.result()
         return made
@@ -53,6 +53,10 @@ class ListenRun:
                 self._kept()
                 raise
         return self._kept()
+
+    def _frame(self) -> Any:
+        made = self._kept()
+        return None if isinstance(made, Listening) else made
 
     def _kept(self) -> Any:
         if not self._made:

@@ -40,7 +40,10 @@ _NEXT = 2.0
 """Seconds that one address of a host may take before the next one is tried."""
 _AHEAD = 32
 """Frames that are read before somebody wants them."""
-_UNSENT = frozenset({"accept", "accept-encoding", "content-type", "content-length", "connection", "upgrade", "host"})
+_UNSENT = frozenset(
+    {"accept", "accept-encoding", "content-type", "content-length", "connection", "upgrade", "host"}
+    | {f"sec-websocket-{name}" for name in ("key", "version", "accept", "extensions")}
+)
 """Headers that a handshake has no use for, or that belong to the protocol."""
 _IN_DUE_FORM = frozenset({1000, 1001, 1005, 1012, 1013})
 _OVER = frozenset({1000, 1005})
@@ -109,7 +112,9 @@ class Socket:
         if self._pulse is not None:
             self._pulse.cancel()
         try:
-            await self._connection.close()
+            with suppress(TimeoutError):  # a peer that does not read does not even take our goodbye
+                async with asyncio.timeout(_GOODBYE):
+                    await self._connection.close()
         finally:
             self._connection.transport.abort()  # where we are not to wait for its answer
 

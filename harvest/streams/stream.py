@@ -22,6 +22,7 @@ from harvest.streams.judge import Judge
 from harvest.streams.options import Listen
 from harvest.streams.reconnects import End, Life, Tries
 from harvest.streams.silence import Silence
+from harvest.streams.speaking import Speaker
 from harvest.urls import is_socket, shown
 
 _LONG = 0.005
@@ -106,8 +107,8 @@ class Stream:
         idle = self._listen.fetch.timeout.idle
         try:
             replies = await self._open(connection)
-            async with Silence(connection, idle):
-                await self._listened(connection, (*self._call.told, *replies))
+            async with Silence(connection, idle), Speaker(connection, (*self._call.told, *replies)) as speaker:
+                await self._listened(connection, speaker)
                 return None
         except HarvestError:  # of the store
             raise
@@ -132,10 +133,8 @@ class Stream:
             await self._room(connection)
         return replies
 
-    async def _listened(self, connection: Connection, told: Sequence[str | bytes]) -> None:
-        """Tell it that, and take what comes until it is enough; raises `Ended`."""
-        for each in told:
-            await connection.send(each)
+    async def _listened(self, connection: Connection, speaker: Speaker) -> None:
+        """Take what comes until it is enough; raises `Ended`."""
         take, judge, most = self._hearing.take, self._judge, self._listen.max_messages
         receive, messages, row, url = connection.receive, connection.messages, self._call.row, self._url
         judges, talks, epoch = bool(judge), judge.talks, time() - monotonic()
@@ -154,7 +153,7 @@ class Stream:
                 if enough or self.messages == most:
                     return
                 for reply in replies:
-                    await connection.send(reply)
+                    await speaker.say(reply)
                 if (judges or talks) and monotonic() > turn + _LONG:
                     await self._hearing.breathe()
                     turn = monotonic()

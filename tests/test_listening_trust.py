@@ -265,6 +265,13 @@ def silent(*outputs: object) -> None:
         assert not any(each in data for each in hidden), data[:2000]
 
 
+def test_a_server_that_sends_a_token_back(streams: Streams) -> None:
+    """What it says as it closes is shown without the row's own credentials, whatever they are called."""
+    frame = listen(streams.url(f"/close?code=3000&reason=not+{SECRET}+again"), auth=SECRET)
+    assert last(frame).text == "not *** again"
+    silent(frame.drop(columns="url").to_csv())
+
+
 def test_a_function_that_raises_with_a_secret(streams: Streams) -> None:
     """What callers' functions complain about is masked like everything else, and costs no stream."""
 

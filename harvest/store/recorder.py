@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike, fspath
 from time import monotonic
 from typing import Any, NamedTuple
@@ -27,7 +27,6 @@ from harvest.store.keys import Keys
 from harvest.store.log import States
 from harvest.store.secrets import Secrets
 from harvest.store.writer import COMMIT_BYTES, COMMIT_ROWS, COMMIT_SECONDS
-from harvest.urls import shown
 
 
 @dataclass(slots=True)
@@ -107,7 +106,7 @@ class Recorder:
         with translated(self._path):
             key = self._keys.of(call)
             key = keys.of_row([key, *map(str, call.told)]) if call.told else key
-            stream = self._streams[call.row] = self._stream(call.row, key, self._secrets_of(call))
+            stream = self._streams[call.row] = self._stream(call.row, key, self._secrets.of_stream(call))
         return stream.seq, stream.last_id
 
     def _stream(self, row: int, key: str, hidden: Collection[str], item: Any = None) -> _Stream:
@@ -116,14 +115,6 @@ class Recorder:
             self._items.look([row])
             item = self._items.pop(row)
         return _Stream(item, key, hidden, *self._archive.stream(key))
-
-    def _secrets_of(self, call: Call) -> Collection[str]:
-        """The secrets of a request, and of what it tells a websocket."""
-        url = shown(call.url)
-        hidden = self._secrets.of(call, url)
-        if not call.told:
-            return hidden
-        return frozenset(hidden).union(*(self._secrets.of(replace(call, content=each), url) for each in call.told))
 
     def end(self, call: Call) -> None:
         """A stream is over."""

@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import orjson
 
+from harvest import urls
 from harvest.calls import Call, Headers
 from harvest.heads import SECRET_HEADERS
 from harvest.masks import MASK, is_secret, is_secret_value, is_weak, mask, secrets_in
@@ -67,6 +68,14 @@ class Secrets:
                 found.update(_forms(name, value))
         found.update(_of_body(call.content))
         return self._shared | _spelled(found)
+
+    def of_stream(self, call: Call) -> Collection[str]:
+        """The secrets of a stream's request, and of what it tells a websocket."""
+        url = urls.shown(call.url)
+        hidden = self.of(call, url)
+        if not call.told:
+            return hidden
+        return frozenset(hidden).union(*(self.of(replace(call, content=each), url) for each in call.told))
 
     def of_cells(self, cells: Iterable[Any]) -> Collection[str]:
         """The secrets in the cells of a row of which no request can be made."""

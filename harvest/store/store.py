@@ -13,6 +13,7 @@ from harvest import frames, retries
 from harvest.calls import Call
 from harvest.errors import ErrorKind
 from harvest.inputs import FrameInput, Input
+from harvest.lent import lent
 from harvest.options import Options
 from harvest.outcomes import Outcome, Stub
 from harvest.policies import IDEMPOTENT_METHODS
@@ -178,7 +179,8 @@ class Store:
         for outcome in self._recall.outcomes({row: key for row, (_, key, _) in calls.items()}, known):
             call, key, _ = calls[outcome.row]
             try:
-                again = self._wish.wants(outcome, known[key])
+                with lent:
+                    again = self._wish.wants(outcome, known[key])
             except Exception as error:  # whatever a caller's function may raise; it costs its row only
                 self._ask(call, key, known[key])
                 out[outcome.row] = invalid(outcome.row, call.url, f"refetch= failed: {said(error)}")

@@ -23,6 +23,7 @@ from harvest.messages import SPOKEN, Message
 from harvest.outcomes import Outcome
 from harvest.proxies import chooser
 from harvest.selection import Selection
+from harvest.store.secrets import Secrets
 from harvest.streams.connections import Connection
 from harvest.streams.judge import Judge
 from harvest.streams.lookups import LookUps
@@ -59,6 +60,7 @@ class Listener:
         self._streams: set[Stream] = set()
         self._rows = Rows(source)
         self._before = 0
+        self._secrets = Secrets(listen.fetch, source.recipe.base)
         self._judge = Judge(selection, listen.until, listen.send if callable(listen.send) else None)
         self._left = listen.max_total or -1
         self._tasks: set[asyncio.Task[None]] = set()
@@ -198,7 +200,8 @@ class Listener:
 
     async def _listen(self, call: Call) -> None:
         call.guarded = self.listen.fetch.block_private is True
-        stream = Stream(call, self.listen, self._judge, self, self._sink.begin(call))
+        hidden = self._secrets.of_stream(call)
+        stream = Stream(call, self.listen, self._judge, self, self._sink.begin(call), hidden)
         self._streams.add(stream)
         try:
             await stream.run()

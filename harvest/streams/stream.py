@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from math import inf
 from random import random
@@ -17,6 +17,7 @@ from harvest.listening import Listening
 from harvest.masks import mask
 from harvest.messages import Message
 from harvest.outcomes import Attempt
+from harvest.store import secrets
 from harvest.streams.connections import Connection, Ended, broken
 from harvest.streams.judge import Judge
 from harvest.streams.options import Listen
@@ -59,15 +60,25 @@ class Stream:
     hearing : Hearing
     start : (int, str)
         Number of the first message, and the last event ID, of an earlier listening.
+    hidden : collection of str
+        Secrets of its request, which a server may send back.
     """
 
-    def __init__(self, call: Call, listen: Listen, judge: Judge, hearing: Hearing, start: tuple[int, str]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        listen: Listen,
+        judge: Judge,
+        hearing: Hearing,
+        start: tuple[int, str],
+        hidden: Collection[str] = (),
+    ) -> None:
         self._call = replace(call, method="GET", content=None) if is_socket(call.url) else call
         self._listen = listen
         self._judge, self._hearing = judge, hearing
         self._counts = hearing.counts
         self._tries = Tries(listen.fetch.retry, listen.reconnect)
-        self._url = shown(call.url)
+        self._url, self._hidden = shown(call.url), hidden
         self._seq, self._last_id = start
         self._start = self._seq
         self.messages = self._connections = 0
@@ -189,8 +200,9 @@ class Stream:
         comes = self._tries.given_up if pause is None else f"again in {pause:.1f} s"
         closed = end.clean or end.code is not None
         code = None if end.code is None else str(end.code)
-        message = Message("close" if closed else "error", end.reason or None, event=code, error=kind, ok=False)
-        message.error_detail = mask(attempt.detail) + (f"; {comes}" if comes else "")
+        reason, detail = (secrets.hide(mask(text), self._hidden) for text in (end.reason, attempt.detail))
+        message = Message("close" if closed else "error", reason or None, event=code, error=kind, ok=False)
+        message.error_detail = detail + (f"; {comes}" if comes else "")
         if not self._hearing.take(self._numbered(message)):
             await self._hearing.room()
 

@@ -57,6 +57,8 @@ def _query(concealed: frozenset[str]) -> re.Pattern[str]:
 
 
 _secret_query = _query(frozenset())
+_PARAMETER = re.compile(r"[?&;#]([\w.\-\[\]]+)=")
+"""What may be a parameter with a secret name, in a text without escapes."""
 
 
 def conceal(names: Iterable[str]) -> None:
@@ -83,9 +85,21 @@ def mask(text: str) -> str:
     if "%40" in text:
         text = _ESCAPED_USERINFO.sub(rf"\1{MASK}%40", text)
     start = _start(text)
-    if ("=" in text or "%3" in text) and _secret_query.search(text, start) is not None:
+    if ("=" in text or "%3" in text) and not _is_plain(text) and _secret_query.search(text, start) is not None:
         text = _secret_query.sub(rf"\1{MASK}", text)
     return text
+
+
+def _is_plain(text: str) -> bool:
+    """Whether no parameter has a secret name, as far as a quick look tells: the same few names come again and again."""
+    if "%" in text or _concealed:
+        return False
+    return not any(map(_is_usual, _PARAMETER.findall(text)))
+
+
+@lru_cache(maxsize=4_096)
+def _is_usual(name: str) -> bool:
+    return is_secret(name)
 
 
 def is_clear(text: str) -> bool:

@@ -23,11 +23,14 @@ STREAMS = (*HTTP, "ws", "wss")
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_NAME = rf"(?:(?:{_OCTET}\.){{3}}{_OCTET}|(?!(?:\d+\.){{3}}\d+(?::|\Z)){_LABEL}(?:\.{_LABEL})*)"
+"""A name, or an IPv4 address; four numbers that are none are no name either, as browsers and httpx have it."""
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_NAME}\.?", re.ASCII)
 
 # A lower-case origin without user, its port none of the defaults (or so large that a closer look is due).
 _PLAIN_ORIGIN = re.compile(
-    rf"https?://(?=[^/]{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*(?::(?!(?:80|443)\Z)(?:[1-9]\d{{0,3}}|[1-5]\d{{4}}))?",
+    rf"https?://(?=[^/]{{1,253}}\Z){_NAME}(?::(?!(?:80|443)\Z)(?:[1-9]\d{{0,3}}|[1-5]\d{{4}}))?",
     re.ASCII,
 )
 _PLAIN_REST = re.compile(r"/[\w\-~!$&'()*+,;=:@/?.]*", re.ASCII)
@@ -164,7 +167,7 @@ def _host(host: str) -> str:
         except idna.IDNAError:
             raise ValueError("the URL's host is no valid internationalised name") from None
     if not _HOST.fullmatch(host):
-        raise ValueError("the URL's host is not a valid name")
+        raise ValueError("the URL's host is not a valid name or address")
     return host
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 
 from harvest import decoding
@@ -84,8 +85,14 @@ def status_line(status: int) -> str:
         return str(status)
 
 
+@lru_cache(maxsize=1_024)
+def _any_secret(names: tuple[str, ...], secret: frozenset[str]) -> bool:
+    """Whether any of these headers is secret; the same ones come with each answer."""
+    return not secret.isdisjoint(names)
+
+
 def _shown(headers: dict[str, str], secret: frozenset[str]) -> dict[str, str]:
-    if not secret.isdisjoint(headers):
+    if _any_secret(tuple(headers), secret):
         headers = {name: MASK if name in secret else value for name, value in headers.items()}
     if not _LINKS.isdisjoint(headers):
         headers = {name: mask(value) if name in _LINKS else value for name, value in headers.items()}

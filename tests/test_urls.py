@@ -113,6 +113,8 @@ BAD = {
     "http://a.test:²/": "port",
     "http://u:s3cret@[::1/": "not a valid name or address",
     "http://[::1": "not a valid name or address",
+    "http://127.0.0.1000/": "not a valid name or address",
+    "http://10.0.0.256:80/": "not a valid name or address",
     "http://[s3cret]/": "host",
     "http://[::1]s3cret/": "host",
     "http://[127.0.0.1]/": "host",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -26,8 +27,8 @@ async def watch(worker: Worker[T], tick: Callable[[], object]) -> T:
 
 
 async def _watch_asyncio(worker: Worker[T], tick: Callable[[], object], loop: asyncio.AbstractEventLoop) -> None:
-    done = asyncio.Event()
-    worker.when_done(lambda: _tell(loop.call_soon_threadsafe, done.set))
+    done: asyncio.Future[None] = loop.create_future()
+    worker.when_done(lambda: _tell(loop.call_soon_threadsafe, partial(_settle, done)))
     try:
         worker.start()
         while not await _within(SLICE, done):
@@ -43,12 +44,15 @@ async def _watch_asyncio(worker: Worker[T], tick: Callable[[], object], loop: as
         worker.wait(0)
 
 
-async def _within(seconds: float, event: asyncio.Event) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
+def _settle(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
+async def _within(seconds: float, done: asyncio.Future[None]) -> bool:
+    """Without a timeout of asyncio's, which cancels: a cancellation at that moment would count twice."""
+    await asyncio.wait({done}, timeout=seconds)
+    return done.done()
 
 
 def _tell(soon: Callable[[Callable[[], object]], object], done: Callable[[], object]) -> None:

@@ -78,13 +78,10 @@ def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    import nest_asyncio2  # patches asyncio for good, so never before somebody asks for it
-
-    try:
-        nest_asyncio2.apply(loop)
-    except ValueError as error:
+    if not isinstance(loop, asyncio.BaseEventLoop):
         name = type(loop).__module__.partition(".")[0]
-        raise UsageError(
-            f"a running {name} loop cannot be nested; write `await` before the coroutine instead"
-        ) from error
+        raise UsageError(f"a running {name} loop cannot be nested; write `await` before the coroutine instead")
+    import nest_asyncio2  # patches asyncio for good, so never before somebody asks for it and it can be of use
+
+    nest_asyncio2.apply(loop)
     return loop.run_until_complete(coroutine)

@@ -603,13 +603,15 @@ asyncio.run(main())
 
 @pytest.mark.filterwarnings("error")
 def test_run_nested_under_uvloop() -> None:
-    """uvloop cannot be nested, and the error says what to write instead."""
+    """uvloop cannot be nested, and the error says what to write instead; nothing is patched in vain."""
+    before = snapshot()
 
     async def main() -> None:
         with pytest.raises(harvest.UsageError, match=r"running uvloop loop cannot be nested; write `await`"):
             harvest.run(answer(), nested=True)
 
     uvloop.run(main())
+    assert snapshot() == before
 
 
 def test_run_is_cancelled_once(monkeypatch: pytest.MonkeyPatch) -> None:

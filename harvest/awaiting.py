@@ -50,7 +50,7 @@ def _settle(done: asyncio.Future[None]) -> None:
 
 
 async def _within(seconds: float, done: asyncio.Future[None]) -> bool:
-    """Without a timeout of asyncio's, which cancels: a cancellation at that moment would count twice."""
+    """Whether it is done by then. A timeout of asyncio's would cancel this very task, beside those who mean it."""
     await asyncio.wait({done}, timeout=seconds)
     return done.done()
 

@@ -13,12 +13,20 @@ from pathlib import Path
 import pytest
 
 from tests.server import Server
+from tests.streaming import Streams, streaming
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     """The misbehaving server, fresh for each test."""
     with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def streams() -> Iterator[Streams]:
+    """The server of streams, fresh for each test."""
+    with streaming() as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,13 +16,7 @@ from harvest.store.log import Log
 from tests.damages import JOURNAL, Harm, blank, cut, litter, overwrite, put_journal, remove
 from tests.recording import QUIET, SMALL, check_complete, limit, stored
 from tests.story import Story
-from tests.streaming import Streams, streaming
-
-
-@pytest.fixture
-def streams() -> Iterator[Streams]:
-    with streaming() as running:
-        yield running
+from tests.streaming import Streams
 
 
 @pytest.fixture

@@ -22,15 +22,9 @@ import harvest
 from tests import recording
 from tests.forge import NOBODY, Forge
 from tests.recording import QUIET, SMALL, check_complete, events, limit, stored
-from tests.streaming import Streams, streaming
+from tests.streaming import Streams
 
 LIMITS = {"COMMIT_ROWS": 20, "FULL_ROWS": 150, "SMALL_ROWS": 40}
-
-
-@pytest.fixture
-def streams() -> Iterator[Streams]:
-    with streaming() as running:
-        yield running
 
 
 @pytest.fixture

@@ -16,13 +16,7 @@ from websockets.sync.server import ServerConnection, serve
 import harvest
 from harvest.streams import speaking
 from harvest.streams.speaking import Speaker
-from tests.streaming import Streams, streaming
-
-
-@pytest.fixture
-def streams() -> Iterator[Streams]:
-    with streaming() as running:
-        yield running
+from tests.streaming import Streams
 
 
 @pytest.fixture

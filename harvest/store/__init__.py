@@ -10,7 +10,7 @@
 A store of messages has the same files but for `_errors.parquet`; see `archive`.
 
 `Store` is what a run asks. It plans (`keys`, `settling`), puts away (`writer`: `batches` into the `journal`, by
-`sealing` into the `parts`) and takes out again (`reading`).
+`sealing` into the `parts`, all with the same `columns`) and takes out again (`reading`).
 """
 
 from harvest.store.batches import check_columns
